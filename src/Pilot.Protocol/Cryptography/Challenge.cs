@@ -53,4 +53,22 @@ public static class Challenge
 
     /// <summary><c>deregister</c>.</summary>
     public static string Deregister(uint self) => $"deregister:{self}";
+
+    /// <summary><c>set_key_expiry</c> (chapter 09).</summary>
+    public static string SetKeyExpiry(uint node) => $"set_key_expiry:{node}";
+
+    /// <summary><c>join_network</c> (chapter 09).</summary>
+    public static string JoinNetwork(uint node, ushort network) => $"join_network:{node}:{network}";
+
+    /// <summary><c>leave_network</c> (chapter 09).</summary>
+    public static string LeaveNetwork(uint node, ushort network) => $"leave_network:{node}:{network}";
+
+    /// <summary><c>invite_to_network</c> (chapter 09).</summary>
+    public static string Invite(uint inviter, ushort network, uint target) => $"invite:{inviter}:{network}:{target}";
+
+    /// <summary><c>poll_invites</c> (chapter 09).</summary>
+    public static string PollInvites(uint node) => $"poll_invites:{node}";
+
+    /// <summary><c>respond_invite</c> (chapter 09).</summary>
+    public static string RespondInvite(uint node, ushort network) => $"respond_invite:{node}:{network}";
 }

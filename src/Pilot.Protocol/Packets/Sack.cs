@@ -24,13 +24,17 @@ public static class Sack
     /// <summary>Bytes that <paramref name="blocks"/> blocks take: 5 + 8n.</summary>
     public static int SizeOf(int blocks) => PrefixSize + BlockSize * blocks;
 
-    /// <summary>Writes 1 to 4 blocks as given; returns 5 + 8n.</summary>
-    /// <exception cref="ArgumentException">No block, more than 4, or too little room.</exception>
+    /// <summary>Writes the first 4 blocks as given; returns 5 + 8n, or 0 when there is no block. The destination needs <see cref="MaxSize"/> bytes at most.</summary>
     public static int Write(Span<byte> destination, ReadOnlySpan<SackBlock> blocks)
     {
-        if (blocks.Length is 0 or > MaxBlocks || destination.Length < SizeOf(blocks.Length))
+        if (blocks.IsEmpty)
         {
-            throw new ArgumentException("1 to 4 blocks, and 5 + 8n bytes of room", nameof(blocks));
+            return 0;
+        }
+
+        if (blocks.Length > MaxBlocks)
+        {
+            blocks = blocks[..MaxBlocks];
         }
 
         Magic.CopyTo(destination);
