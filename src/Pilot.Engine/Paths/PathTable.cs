@@ -1,0 +1,147 @@
+using Pilot.Protocol;
+
+namespace Pilot.Engine.Paths;
+
+/// <summary>
+/// The paths to one peer and the choice among them (spec 04 section 8.2 item 4): LAN, then direct, then relay;
+/// inside a class the lower round trip, with hysteresis. Nothing here changes on bytes that were not authenticated:
+/// callers add candidates, and only a pong confirms.
+/// </summary>
+internal sealed class PathTable
+{
+    private readonly List<Path> _paths = [];
+    private Path? _best;
+
+    public IReadOnlyList<Path> All => _paths;
+
+    /// <summary>The path on which the first valid key exchange came: used until one is confirmed (spec 01 section 15.2 item 4).</summary>
+    public Path? FirstContact { get; set; }
+
+    /// <summary>The best confirmed path.</summary>
+    public Path? Best => _best;
+
+    public bool HasDirect
+    {
+        get
+        {
+            foreach (Path path in _paths)
+            {
+                if (path.Kind != PathKind.Relay && path.State != PathState.Failed)
+                {
+                    return true;
+                }
+            }
+
+            return false;
+        }
+    }
+
+    public Path? Find(PathKind kind, UdpEndpoint endpoint)
+    {
+        foreach (Path path in _paths)
+        {
+            if (path.Endpoint == endpoint && (path.Kind == PathKind.Relay) == (kind == PathKind.Relay))
+            {
+                return path;
+            }
+        }
+
+        return null;
+    }
+
+    /// <summary>The path, added as a candidate if it is new; the oldest unconfirmed one makes room.</summary>
+    public Path Add(PathKind kind, UdpEndpoint endpoint, Instant now)
+    {
+        if (Find(kind, endpoint) is { } known)
+        {
+            return known;
+        }
+
+        int unconfirmed = 0;
+        Path? oldest = null;
+        foreach (Path path in _paths)
+        {
+            if (path.State != PathState.Confirmed && path.Kind != PathKind.Relay && !path.IsRegistered)
+            {
+                unconfirmed++;
+                if (oldest is null || path.AddedAt < oldest.AddedAt || (path.State == PathState.Failed && oldest.State != PathState.Failed))
+                {
+                    oldest = path;
+                }
+            }
+        }
+
+        if (kind != PathKind.Relay && unconfirmed >= TunnelConstants.MaxCandidates && oldest is not null)
+        {
+            Remove(oldest);
+        }
+
+        if (_paths.Count >= TunnelConstants.MaxPaths)
+        {
+            Path? victim = null;
+            foreach (Path path in _paths)
+            {
+                if (path != _best && (victim is null || path.LastPong < victim.LastPong))
+                {
+                    victim = path;
+                }
+            }
+
+            Remove(victim ?? _paths[0]);
+        }
+
+        var added = new Path(kind, endpoint, now);
+        _paths.Add(added);
+        return added;
+    }
+
+    public void Clear()
+    {
+        _paths.Clear();
+        _best = null;
+        FirstContact = null;
+    }
+
+    /// <summary>Chooses again; true if the best path changed.</summary>
+    public bool Choose()
+    {
+        Path? best = _best is { State: PathState.Confirmed } ? _best : null;
+        foreach (Path path in _paths)
+        {
+            if (path.State == PathState.Confirmed && path != best && (best is null || IsBetter(path, best)))
+            {
+                best = path;
+            }
+        }
+
+        bool changed = best != _best;
+        _best = best;
+        return changed;
+    }
+
+    private static bool IsBetter(Path path, Path current)
+    {
+        if (path.Kind != current.Kind)
+        {
+            return path.Kind < current.Kind;
+        }
+
+        TimeSpan rtt = path.Rtt ?? TimeSpan.MaxValue;
+        TimeSpan currentRtt = current.Rtt ?? TimeSpan.MaxValue;
+        return rtt < currentRtt * 0.8 && currentRtt - rtt > TimeSpan.FromMilliseconds(5);
+    }
+
+    private void Remove(Path path)
+    {
+        _paths.Remove(path);
+        if (_best == path)
+        {
+            _best = null;
+        }
+
+        if (FirstContact == path)
+        {
+            FirstContact = null;
+        }
+    }
+}

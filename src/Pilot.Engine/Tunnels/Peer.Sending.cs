@@ -1,0 +1,131 @@
+using Pilot.Engine.Paths;
+using Pilot.Protocol;
+
+namespace Pilot.Engine.Tunnels;
+
+/// <summary>Sealing and sending, and packets that wait for a key (spec 01 section 7).</summary>
+internal sealed partial class Peer
+{
+    private readonly Queue<(byte[] Packet, Instant ExpiresAt)> _pending = new();
+    private Instant _pendingExpireAt = Instant.Never;
+    private int _pendingBytes;
+
+    public int PendingCount => _pending.Count;
+
+    /// <summary>Bytes that a sealed packet has around it on the path that is used now.</summary>
+    public static int FrameOverhead(Path path) => TunnelFrame.EncryptedOverhead + (path.Kind == PathKind.Relay ? BeaconRelay.HeaderSize : 0);
+
+    /// <summary>Where the packet of a frame for this path begins.</summary>
+    public static int PacketOffset(Path path) => EncryptedFrame.HeaderSize + (path.Kind == PathKind.Relay ? BeaconRelay.HeaderSize : 0);
+
+    /// <summary>
+    /// Seals the packet that stands at <see cref="PacketOffset"/> of the buffer, in place, under the current session;
+    /// returns the length of the whole datagram.
+    /// </summary>
+    public int SealDatagram(Instant now, Path path, Span<byte> buffer, int packetLength)
+    {
+        int offset = 0;
+        if (path.Kind == PathKind.Relay)
+        {
+            BeaconRelay.WriteHeader(buffer, _context.NodeId, NodeId);
+            offset = BeaconRelay.HeaderSize;
+        }
+
+        int length = offset + packetLength + TunnelFrame.EncryptedOverhead;
+        _current!.Seal(buffer[offset..length], packetLength, _context.NodeId, ++_sendCounter);
+        path.LastSent = now;
+        BytesSent += (ulong)length;
+        _context.Statistics.PacketsSent++;
+        _context.Statistics.BytesSent += (ulong)length;
+        _context.Statistics.Encrypted++;
+        return length;
+    }
+
+    /// <summary>Sends one packet (datagram, RST) now, or queues it until there is a key. False if the queue is full.</summary>
+    public bool Send(Instant now, in PacketHeader header, ReadOnlySpan<byte> payload)
+    {
+        if (_current is not null && SendPath(now) is { } path)
+        {
+            SendPacket(now, header, payload, path, _current);
+            return true;
+        }
+
+        int length = Packet.HeaderSize + payload.Length;
+        if (_pending.Count >= TunnelConstants.MaxPendingPackets || _pendingBytes + length > TunnelConstants.MaxPendingBytes)
+        {
+            return false;
+        }
+
+        byte[] packet = new byte[length];
+        Packet.Write(packet, header, payload);
+        _pending.Enqueue((packet, now + TunnelConstants.PendingLifetime));
+        _pendingBytes += length;
+        _pendingExpireAt = Instant.Min(_pendingExpireAt, now + TunnelConstants.PendingLifetime);
+        EnsureContact(now);
+        return true;
+    }
+
+    private void SendPacket(Instant now, in PacketHeader header, ReadOnlySpan<byte> payload, Path path, Session session)
+    {
+        int packetLength = Packet.HeaderSize + payload.Length;
+        int frameLength = packetLength + TunnelFrame.EncryptedOverhead;
+        int prefix = path.Kind == PathKind.Relay ? BeaconRelay.HeaderSize : 0;
+        Span<byte> datagram = _context.Output.Reserve(path.Endpoint, prefix + frameLength);
+        if (datagram.IsEmpty)
+        {
+            return;
+        }
+
+        if (prefix > 0)
+        {
+            BeaconRelay.WriteHeader(datagram, _context.NodeId, NodeId);
+        }
+
+        Span<byte> frame = datagram[prefix..];
+        Packet.Write(frame[EncryptedFrame.HeaderSize..], header, payload);
+        session.Seal(frame, packetLength, _context.NodeId, ++_sendCounter);
+        path.LastSent = now;
+        BytesSent += (ulong)datagram.Length;
+        _context.Statistics.PacketsSent++;
+        _context.Statistics.BytesSent += (ulong)datagram.Length;
+        _context.Statistics.Encrypted++;
+    }
+
+    private void FlushPending(Instant now)
+    {
+        while (_current is not null && SendPath(now) is { } path && _pending.TryDequeue(out var item))
+        {
+            if (now < item.ExpiresAt && Packet.TryParse(item.Packet, out PacketHeader header, out ReadOnlySpan<byte> payload))
+            {
+                SendPacket(now, header, payload, path, _current);
+            }
+        }
+
+        if (_pending.Count == 0)
+        {
+            ClearPending();
+        }
+    }
+
+    private void ExpirePending(Instant now)
+    {
+        if (now < _pendingExpireAt)
+        {
+            return;
+        }
+
+        while (_pending.TryPeek(out var item) && now >= item.ExpiresAt)
+        {
+            _pendingBytes -= _pending.Dequeue().Packet.Length;
+        }
+
+        _pendingExpireAt = _pending.TryPeek(out var next) ? next.ExpiresAt : Instant.Never;
+    }
+
+    private void ClearPending()
+    {
+        _pending.Clear();
+        _pendingBytes = 0;
+        _pendingExpireAt = Instant.Never;
+    }
+}

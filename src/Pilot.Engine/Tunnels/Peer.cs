@@ -1,0 +1,155 @@
+using Pilot.Engine.Limits;
+using Pilot.Engine.Paths;
+using Pilot.Protocol;
+
+namespace Pilot.Engine.Tunnels;
+
+/// <summary>
+/// One other node: its sessions (keys), its paths, the exchange timer, and what waits for it. The parts stand in one
+/// file per mechanism. Everything that reaches a peer object was admitted by the node; nothing in it changes on bytes
+/// that were not authenticated, except that a candidate may be added within caps (spec 01 section 15.2).
+/// </summary>
+internal sealed partial class Peer : DeadlineItem
+{
+    private readonly TunnelContext _context;
+    private ulong _sendCounter;
+    private TokenBucket _pingAnswers = new(TunnelConstants.PingAnswerRate, TunnelConstants.PingAnswerRate);
+    private TokenBucket _repeatAnswers = new(TunnelConstants.RepeatAnswerRate, TunnelConstants.RepeatAnswerBurst);
+    private TokenBucket _newKeyAnswers = new(5, 10);
+    private TokenBucket _exchangeLane = new(TunnelConstants.ExchangeRatePerPeer, 2 * TunnelConstants.ExchangeRatePerPeer);
+    private TokenBucket _repairs = new(1, 1);
+    private TokenBucket _resets = new(20, 20);
+
+    public Peer(TunnelContext context, uint nodeId, Instant now)
+    {
+        _context = context;
+        NodeId = nodeId;
+        CreatedAt = now;
+        LastUsed = now;
+        _sendCounter = context.UnixMicroseconds(now);
+    }
+
+    public uint NodeId { get; }
+
+    public Instant CreatedAt { get; }
+
+    /// <summary>Last time that something other than probes was exchanged.</summary>
+    public Instant LastUsed { get; set; }
+
+    /// <summary>Last authenticated frame of the peer.</summary>
+    public Instant LastReceived { get; private set; } = Instant.Origin;
+
+    /// <summary>A hint that the peer is a node of ours (spec 00 item 3).</summary>
+    public bool IsOurs { get; set; }
+
+    public PathTable Paths { get; } = new();
+
+    /// <summary>The node's connections with this peer.</summary>
+    public List<ConnectionEntry> Connections { get; } = [];
+
+    public ulong BytesSent { get; private set; }
+
+    public ulong BytesReceived { get; private set; }
+
+    public override Instant Deadline
+    {
+        get
+        {
+            Instant next = Instant.Min(_exchangeAt, _silenceAt);
+            next = Instant.Min(next, _sessionsExpireAt);
+            next = Instant.Min(next, _keepaliveAt);
+            next = Instant.Min(next, _directRoundAt);
+            next = Instant.Min(next, _pendingExpireAt);
+            next = Instant.Min(next, _waitersExpireAt);
+            next = Instant.Min(next, _rekeyAt);
+            foreach (Path path in Paths.All)
+            {
+                next = Instant.Min(next, path.ProbeDeadline);
+            }
+
+            return next;
+        }
+    }
+
+    public bool TakeExchangeLane(Instant now) => _exchangeLane.TryTake(now);
+
+    public bool TakeReset(Instant now) => _resets.TryTake(now);
+
+    public void HandleTimeout(Instant now)
+    {
+        ExpireSessions(now);
+        ExpirePending(now);
+        ExpireWaiters(now);
+        RunProbes(now);
+        CheckSilence(now);
+        RunExchange(now);
+        RunKeepalive(now);
+        RunDirectRound(now);
+        RunRekey(now);
+    }
+
+    /// <summary>The path on which to send now: the best confirmed one, else the one of first contact, else any hope.</summary>
+    public Path? SendPath(Instant now)
+    {
+        if (Paths.Best is { } best)
+        {
+            return best;
+        }
+
+        if (Paths.FirstContact is { State: not PathState.Failed } first)
+        {
+            return first;
+        }
+
+        Path? relay = RelayPath(now);
+        if (relay is { State: not PathState.Failed })
+        {
+            return relay;
+        }
+
+        foreach (Path path in Paths.All)
+        {
+            if (path.State != PathState.Failed)
+            {
+                return path;
+            }
+        }
+
+        return relay ?? (Paths.All.Count > 0 ? Paths.All[0] : null);
+    }
+
+    /// <summary>The way through the current beacon, if there is one.</summary>
+    public Path? RelayPath(Instant now) =>
+        _context.Beacons.Current is { } beacon ? Paths.Add(PathKind.Relay, beacon, now) : null;
+
+    /// <summary>A frame of this peer was opened: it lives, and it may have moved.</summary>
+    public void OnAuthenticated(Instant now, PathKind kind, UdpEndpoint source, int length)
+    {
+        LastReceived = now;
+        BytesReceived += (ulong)length;
+        _awaiting = 0;
+        _silenceAt = Instant.Never;
+        _silenceProbed = false;
+        Path path = Paths.Add(kind, source, now);
+        path.LastReceived = now;
+        if (path.State != PathState.Confirmed)
+        {
+            Probe(now, path);
+        }
+    }
+
+    /// <summary>Forgets keys, paths and what waits: trust ended, or the own id changed.</summary>
+    public void Forget()
+    {
+        ClearSessions();
+        Paths.Clear();
+        ClearPending();
+        _exchangeAt = Instant.Never;
+        _keepaliveAt = Instant.Never;
+        _directRoundAt = Instant.Never;
+        _silenceAt = Instant.Never;
+        _rekeyAt = Instant.Never;
+    }
+
+    private bool IsInUse(Instant now) => Connections.Count > 0 || now - LastUsed < TunnelConstants.UseLifetime;
+}
