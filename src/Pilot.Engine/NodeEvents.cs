@@ -39,7 +39,7 @@ public enum NodeEventKind : byte
     /// <summary>The beacon at <see cref="NodeEvent.Endpoint"/> stopped answering.</summary>
     BeaconUnreachable,
 
-    /// <summary>The outcome of <see cref="Node.Connect"/> or <see cref="Node.Ping"/> with <see cref="NodeEvent.Token"/>.</summary>
+    /// <summary>The outcome of <see cref="Node.Ping"/> with <see cref="NodeEvent.Token"/>.</summary>
     PingResult,
 
     /// <summary>One step of establishing a path, for a person who watches: <see cref="NodeEvent.Detail"/>.</summary>
@@ -99,7 +99,7 @@ public readonly record struct NodeEvent
     /// <summary>The path concerned.</summary>
     public PathStatus Path { get; init; }
 
-    /// <summary>The caller's token of <see cref="Node.Connect"/> or <see cref="Node.Ping"/>.</summary>
+    /// <summary>The caller's token of <see cref="Node.Ping"/>.</summary>
     public long Token { get; init; }
 
     /// <summary>The outcome for <see cref="NodeEventKind.PingResult"/>.</summary>

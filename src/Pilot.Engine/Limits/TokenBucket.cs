@@ -1,17 +1,26 @@
 namespace Pilot.Engine.Limits;
 
 /// <summary>A token bucket with continuous refill. A struct to be embedded in what it limits.</summary>
-internal struct TokenBucket(double ratePerSecond, double burst)
+internal struct TokenBucket
 {
-    private double _tokens = burst;
+    private readonly double _ratePerSecond;
+    private readonly double _burst;
+    private double _tokens;
     private Instant _filledAt;
+
+    public TokenBucket(double ratePerSecond, double burst)
+    {
+        _ratePerSecond = ratePerSecond;
+        _burst = burst;
+        _tokens = burst;
+    }
 
     /// <summary>Takes one token if there is one.</summary>
     public bool TryTake(Instant now)
     {
         if (now > _filledAt)
         {
-            _tokens = Math.Min(burst, _tokens + (now - _filledAt).TotalSeconds * ratePerSecond);
+            _tokens = Math.Min(_burst, _tokens + (now - _filledAt).TotalSeconds * _ratePerSecond);
             _filledAt = now;
         }
 
@@ -25,5 +34,5 @@ internal struct TokenBucket(double ratePerSecond, double burst)
     }
 
     /// <summary>Whether the bucket is full again, so that forgetting it changes nothing.</summary>
-    public readonly bool IsFull(Instant now) => _tokens + (now - _filledAt).TotalSeconds * ratePerSecond >= burst;
+    public readonly bool IsFull(Instant now) => _tokens + (now - _filledAt).TotalSeconds * _ratePerSecond >= _burst;
 }

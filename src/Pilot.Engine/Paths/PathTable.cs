@@ -9,22 +9,22 @@ namespace Pilot.Engine.Paths;
 /// </summary>
 internal sealed class PathTable
 {
-    private readonly List<Path> _paths = [];
-    private Path? _best;
+    private readonly List<PeerPath> _paths = [];
+    private PeerPath? _best;
 
-    public IReadOnlyList<Path> All => _paths;
+    public IReadOnlyList<PeerPath> All => _paths;
 
     /// <summary>The path on which the first valid key exchange came: used until one is confirmed (spec 01 section 15.2 item 4).</summary>
-    public Path? FirstContact { get; set; }
+    public PeerPath? FirstContact { get; set; }
 
     /// <summary>The best confirmed path.</summary>
-    public Path? Best => _best;
+    public PeerPath? Best => _best;
 
     public bool HasDirect
     {
         get
         {
-            foreach (Path path in _paths)
+            foreach (PeerPath path in _paths)
             {
                 if (path.Kind != PathKind.Relay && path.State != PathState.Failed)
                 {
@@ -36,9 +36,9 @@ internal sealed class PathTable
         }
     }
 
-    public Path? Find(PathKind kind, UdpEndpoint endpoint)
+    public PeerPath? Find(PathKind kind, UdpEndpoint endpoint)
     {
-        foreach (Path path in _paths)
+        foreach (PeerPath path in _paths)
         {
             if (path.Endpoint == endpoint && (path.Kind == PathKind.Relay) == (kind == PathKind.Relay))
             {
@@ -50,7 +50,7 @@ internal sealed class PathTable
     }
 
     /// <summary>The path, added as a candidate if it is new; the oldest unconfirmed one makes room.</summary>
-    public Path Add(PathKind kind, UdpEndpoint endpoint, Instant now)
+    public PeerPath Add(PathKind kind, UdpEndpoint endpoint, Instant now)
     {
         if (Find(kind, endpoint) is { } known)
         {
@@ -58,8 +58,8 @@ internal sealed class PathTable
         }
 
         int unconfirmed = 0;
-        Path? oldest = null;
-        foreach (Path path in _paths)
+        PeerPath? oldest = null;
+        foreach (PeerPath path in _paths)
         {
             if (path.State != PathState.Confirmed && path.Kind != PathKind.Relay && !path.IsRegistered)
             {
@@ -78,8 +78,8 @@ internal sealed class PathTable
 
         if (_paths.Count >= TunnelConstants.MaxPaths)
         {
-            Path? victim = null;
-            foreach (Path path in _paths)
+            PeerPath? victim = null;
+            foreach (PeerPath path in _paths)
             {
                 if (path != _best && (victim is null || path.LastPong < victim.LastPong))
                 {
@@ -90,7 +90,7 @@ internal sealed class PathTable
             Remove(victim ?? _paths[0]);
         }
 
-        var added = new Path(kind, endpoint, now);
+        var added = new PeerPath(kind, endpoint, now);
         _paths.Add(added);
         return added;
     }
@@ -105,8 +105,8 @@ internal sealed class PathTable
     /// <summary>Chooses again; true if the best path changed.</summary>
     public bool Choose()
     {
-        Path? best = _best is { State: PathState.Confirmed } ? _best : null;
-        foreach (Path path in _paths)
+        PeerPath? best = _best is { State: PathState.Confirmed } ? _best : null;
+        foreach (PeerPath path in _paths)
         {
             if (path.State == PathState.Confirmed && path != best && (best is null || IsBetter(path, best)))
             {
@@ -119,7 +119,7 @@ internal sealed class PathTable
         return changed;
     }
 
-    private static bool IsBetter(Path path, Path current)
+    private static bool IsBetter(PeerPath path, PeerPath current)
     {
         if (path.Kind != current.Kind)
         {
@@ -131,7 +131,7 @@ internal sealed class PathTable
         return rtt < currentRtt * 0.8 && currentRtt - rtt > TimeSpan.FromMilliseconds(5);
     }
 
-    private void Remove(Path path)
+    private void Remove(PeerPath path)
     {
         _paths.Remove(path);
         if (_best == path)

@@ -114,6 +114,8 @@ internal sealed class BeaconClient(IRandomSource random)
 
     public void HandleTimeout(Instant now, uint nodeId, ControlQueue output, EventQueue events)
     {
+        Span<byte> message = stackalloc byte[BeaconDiscover.Size];
+        new BeaconDiscover(nodeId).Write(message);
         foreach (Beacon beacon in _beacons)
         {
             if (now < beacon.NextDiscover)
@@ -121,8 +123,6 @@ internal sealed class BeaconClient(IRandomSource random)
                 continue;
             }
 
-            Span<byte> message = stackalloc byte[BeaconDiscover.Size];
-            new BeaconDiscover(nodeId).Write(message);
             output.Enqueue(beacon.Endpoint, message);
             beacon.SentAt = now;
             beacon.Unanswered++;

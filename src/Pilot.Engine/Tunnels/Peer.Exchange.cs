@@ -92,10 +92,31 @@ internal sealed partial class Peer
         BeginExchange(now, withNewKey: true);
     }
 
+    /// <summary>
+    /// Our own mapping changed: one direct PILA with the installed key, because a reference moves its endpoint only on
+    /// that; nodes of ours follow the frames themselves (spec 04 section 8.2 item 5).
+    /// </summary>
+    public void OnOwnAddressChanged(Instant now)
+    {
+        if (_current is null || !IsInUse(now))
+        {
+            return;
+        }
+
+        for (int i = 0; i < Paths.All.Count; i++)
+        {
+            if (Paths.All[i].Kind != PathKind.Relay)
+            {
+                SendKeyExchange(now, Paths.All[i], _current.OwnKey, ExchangeMark.Request, 0);
+                Probe(now, Paths.All[i]);
+            }
+        }
+    }
+
     /// <summary>A punch arrived from where the peer is expected: its NAT is open now (spec 04 section 6).</summary>
     public void OnPunch(Instant now, UdpEndpoint source)
     {
-        Path path = Paths.Add(PathKind.Direct, source, now);
+        PeerPath path = Paths.Add(PathKind.Direct, source, now);
         if (_current is null)
         {
             if (IsExchanging)
@@ -109,7 +130,7 @@ internal sealed partial class Peer
         }
     }
 
-    public void SendKeyExchange(Instant now, Path path, OwnKey key, ExchangeMark mark, ulong answeredPrefix)
+    public void SendKeyExchange(Instant now, PeerPath path, OwnKey key, ExchangeMark mark, ulong answeredPrefix)
     {
         Span<byte> frame = stackalloc byte[TunnelFrame.MarkedKeyExchangeSize];
         int length = AuthenticatedKeyExchange.Write(frame, _context.NodeId, key.PublicKey, _context.Identity, mark, answeredPrefix);
@@ -196,7 +217,7 @@ internal sealed partial class Peer
     {
         OwnKey key = OfferedKey(now);
         bool isDirectKnown = false;
-        foreach (Path path in Paths.All)
+        foreach (PeerPath path in Paths.All)
         {
             if (path.Kind != PathKind.Relay)
             {

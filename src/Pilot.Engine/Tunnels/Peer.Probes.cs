@@ -32,10 +32,13 @@ internal sealed partial class Peer
     }
 
     /// <summary>Pings a path until it is confirmed or failed.</summary>
-    public void Probe(Instant now, Path path)
+    public void Probe(Instant now, PeerPath path)
     {
-        path.StartProbing(now);
-        _context.Rescheduled(this);
+        if (_current is not null)
+        {
+            path.StartProbing(now);
+            _context.Rescheduled(this);
+        }
     }
 
     /// <summary>Tells the caller when the peer answered a ping, or that it did not in time.</summary>
@@ -43,7 +46,7 @@ internal sealed partial class Peer
     {
         if (_waiters.Count >= TunnelConstants.MaxOutstandingPings)
         {
-            _context.Events.AddCertain(new NodeEvent { Kind = NodeEventKind.PingResult, NodeId = NodeId, Token = token, Error = Streams.ConnectionError.LimitReached });
+            _context.Events.AddCertain(new NodeEvent { Kind = NodeEventKind.PingResult, NodeId = NodeId, Token = token, Error = Streams.ConnectionError.Refused, Detail = "too many pings wait already" });
             return;
         }
 
@@ -129,7 +132,7 @@ internal sealed partial class Peer
         }
     }
 
-    private void ProbeUnder(Instant now, Path path, Session session)
+    private void ProbeUnder(Instant now, PeerPath path, Session session)
     {
         if (session.IsConfirmed && path.State == PathState.Confirmed)
         {
@@ -144,7 +147,7 @@ internal sealed partial class Peer
         Probe(now, path);
     }
 
-    private void SendPing(Instant now, Path path, Session session)
+    private void SendPing(Instant now, PeerPath path, Session session)
     {
         if (_pings.Count >= TunnelConstants.MaxOutstandingPings)
         {
@@ -172,7 +175,7 @@ internal sealed partial class Peer
         bool mayHaveFailed = false;
         for (int i = 0; i < Paths.All.Count; i++)
         {
-            Path path = Paths.All[i];
+            PeerPath path = Paths.All[i];
             while (now >= path.ProbeDeadline)
             {
                 if (!path.TakeProbe(now))
@@ -183,7 +186,7 @@ internal sealed partial class Peer
 
                 if (_current is null)
                 {
-                    continue;
+                    break;
                 }
 
                 SendPing(now, path, _current);
@@ -364,7 +367,7 @@ internal sealed partial class Peer
         }
     }
 
-    private sealed record Ping(Path Path, Session Session, Instant SentAt, ushort Port, uint Sequence, byte[] Payload);
+    private sealed record Ping(PeerPath Path, Session Session, Instant SentAt, ushort Port, uint Sequence, byte[] Payload);
 
     private sealed record Waiter(long Token, Instant Deadline);
 }

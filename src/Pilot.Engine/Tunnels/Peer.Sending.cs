@@ -13,16 +13,16 @@ internal sealed partial class Peer
     public int PendingCount => _pending.Count;
 
     /// <summary>Bytes that a sealed packet has around it on the path that is used now.</summary>
-    public static int FrameOverhead(Path path) => TunnelFrame.EncryptedOverhead + (path.Kind == PathKind.Relay ? BeaconRelay.HeaderSize : 0);
+    public static int FrameOverhead(PeerPath path) => TunnelFrame.EncryptedOverhead + (path.Kind == PathKind.Relay ? BeaconRelay.HeaderSize : 0);
 
     /// <summary>Where the packet of a frame for this path begins.</summary>
-    public static int PacketOffset(Path path) => EncryptedFrame.HeaderSize + (path.Kind == PathKind.Relay ? BeaconRelay.HeaderSize : 0);
+    public static int PacketOffset(PeerPath path) => TunnelFrame.EncryptedHeaderSize + (path.Kind == PathKind.Relay ? BeaconRelay.HeaderSize : 0);
 
     /// <summary>
     /// Seals the packet that stands at <see cref="PacketOffset"/> of the buffer, in place, under the current session;
     /// returns the length of the whole datagram.
     /// </summary>
-    public int SealDatagram(Instant now, Path path, Span<byte> buffer, int packetLength)
+    public int SealDatagram(Instant now, PeerPath path, Span<byte> buffer, int packetLength)
     {
         int offset = 0;
         if (path.Kind == PathKind.Relay)
@@ -65,7 +65,7 @@ internal sealed partial class Peer
         return true;
     }
 
-    private void SendPacket(Instant now, in PacketHeader header, ReadOnlySpan<byte> payload, Path path, Session session)
+    private void SendPacket(Instant now, in PacketHeader header, ReadOnlySpan<byte> payload, PeerPath path, Session session)
     {
         int packetLength = Packet.HeaderSize + payload.Length;
         int frameLength = packetLength + TunnelFrame.EncryptedOverhead;
@@ -82,7 +82,7 @@ internal sealed partial class Peer
         }
 
         Span<byte> frame = datagram[prefix..];
-        Packet.Write(frame[EncryptedFrame.HeaderSize..], header, payload);
+        Packet.Write(frame[TunnelFrame.EncryptedHeaderSize..], header, payload);
         session.Seal(frame, packetLength, _context.NodeId, ++_sendCounter);
         path.LastSent = now;
         BytesSent += (ulong)datagram.Length;
@@ -95,6 +95,7 @@ internal sealed partial class Peer
     {
         while (_current is not null && SendPath(now) is { } path && _pending.TryDequeue(out var item))
         {
+            _pendingBytes -= item.Packet.Length;
             if (now < item.ExpiresAt && Packet.TryParse(item.Packet, out PacketHeader header, out ReadOnlySpan<byte> payload))
             {
                 SendPacket(now, header, payload, path, _current);

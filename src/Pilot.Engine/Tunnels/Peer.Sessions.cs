@@ -19,6 +19,9 @@ internal sealed partial class Peer
     /// <summary>Own keys older than this are replaced when the peer comes with a new one.</summary>
     private static readonly TimeSpan FreshKeyAge = TimeSpan.FromMinutes(1);
 
+    /// <summary>The Ed25519 key that the peer proved to hold; empty before the first exchange.</summary>
+    public byte[] IdentityKey { get; private set; } = [];
+
     /// <summary>The session that frames are sealed under.</summary>
     public Session? Current => _current;
 
@@ -72,10 +75,8 @@ internal sealed partial class Peer
     /// <summary>A valid PILA of this peer (signature and registry key were checked).</summary>
     public void OnKeyExchange(Instant now, in AuthenticatedKeyExchange exchange, PathKind kind, UdpEndpoint source)
     {
-        if (exchange.Mark != ExchangeMark.None)
-        {
-            IsOurs = true;
-        }
+        IdentityKey = exchange.Ed25519PublicKey.ToArray();
+        IsOurs |= exchange.Mark != ExchangeMark.None;
 
         OwnKey? answered = exchange.Mark == ExchangeMark.Answer ? FindOwnKey(exchange.AnsweredKeyPrefix) : null;
         bool wasKnown = Knows(exchange.X25519PublicKey);
@@ -113,7 +114,7 @@ internal sealed partial class Peer
             }
         }
 
-        Path path = Paths.Add(kind, source, now);
+        PeerPath path = Paths.Add(kind, source, now);
         if (path.State == PathState.Failed)
         {
             path.State = PathState.Candidate;
@@ -193,8 +194,8 @@ internal sealed partial class Peer
             frame.CopyTo(copy);
             if (session.TryOpen(copy, out Span<byte> opened))
             {
-                opened.CopyTo(frame);
-                packet = frame[..opened.Length];
+                packet = frame.Slice(TunnelFrame.EncryptedHeaderSize, opened.Length);
+                opened.CopyTo(packet);
                 OnOpened(now, session, header);
                 return true;
             }
@@ -292,7 +293,7 @@ internal sealed partial class Peer
     }
 
     /// <summary>Whether to answer, and how: spec 01 section 15.1 item 3.</summary>
-    private void Answer(Instant now, in AuthenticatedKeyExchange exchange, bool wasKnown, OwnKey? answered, Path path)
+    private void Answer(Instant now, in AuthenticatedKeyExchange exchange, bool wasKnown, OwnKey? answered, PeerPath path)
     {
         if (answered is not null)
         {

@@ -62,7 +62,7 @@ internal sealed partial class Peer : DeadlineItem
             next = Instant.Min(next, _pendingExpireAt);
             next = Instant.Min(next, _waitersExpireAt);
             next = Instant.Min(next, _rekeyAt);
-            foreach (Path path in Paths.All)
+            foreach (PeerPath path in Paths.All)
             {
                 next = Instant.Min(next, path.ProbeDeadline);
             }
@@ -89,7 +89,7 @@ internal sealed partial class Peer : DeadlineItem
     }
 
     /// <summary>The path on which to send now: the best confirmed one, else the one of first contact, else any hope.</summary>
-    public Path? SendPath(Instant now)
+    public PeerPath? SendPath(Instant now)
     {
         if (Paths.Best is { } best)
         {
@@ -101,13 +101,13 @@ internal sealed partial class Peer : DeadlineItem
             return first;
         }
 
-        Path? relay = RelayPath(now);
+        PeerPath? relay = RelayPath(now);
         if (relay is { State: not PathState.Failed })
         {
             return relay;
         }
 
-        foreach (Path path in Paths.All)
+        foreach (PeerPath path in Paths.All)
         {
             if (path.State != PathState.Failed)
             {
@@ -119,7 +119,7 @@ internal sealed partial class Peer : DeadlineItem
     }
 
     /// <summary>The way through the current beacon, if there is one.</summary>
-    public Path? RelayPath(Instant now) =>
+    public PeerPath? RelayPath(Instant now) =>
         _context.Beacons.Current is { } beacon ? Paths.Add(PathKind.Relay, beacon, now) : null;
 
     /// <summary>A frame of this peer was opened: it lives, and it may have moved.</summary>
@@ -130,7 +130,7 @@ internal sealed partial class Peer : DeadlineItem
         _awaiting = 0;
         _silenceAt = Instant.Never;
         _silenceProbed = false;
-        Path path = Paths.Add(kind, source, now);
+        PeerPath path = Paths.Add(kind, source, now);
         path.LastReceived = now;
         if (path.State != PathState.Confirmed)
         {

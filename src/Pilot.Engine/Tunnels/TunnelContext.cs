@@ -49,7 +49,7 @@ internal sealed class TunnelContext(Identity identity, IRandomSource random, Ins
         (ulong)((wallClock.UtcTicks - DateTimeOffset.UnixEpoch.UtcTicks + (now - start).Ticks) / 10);
 
     /// <summary>Sends one tunnel frame on a path, wrapped for the beacon if it is a relay path.</summary>
-    public void SendFrame(Instant now, uint peerId, Path path, ReadOnlySpan<byte> frame)
+    public void SendFrame(Instant now, uint peerId, PeerPath path, ReadOnlySpan<byte> frame)
     {
         path.LastSent = now;
         Statistics.PacketsSent++;

@@ -15,7 +15,7 @@ internal enum PathState : byte
 }
 
 /// <summary>One way to a peer: an address of its own, or a beacon.</summary>
-internal sealed class Path(PathKind kind, UdpEndpoint endpoint, Instant addedAt)
+internal sealed class PeerPath(PathKind kind, UdpEndpoint endpoint, Instant addedAt)
 {
     /// <summary>Pings of one burst after its start; not denser than one per 100 ms (spec 01 section 15.2 item 2).</summary>
     private static readonly TimeSpan[] ProbeOffsets =

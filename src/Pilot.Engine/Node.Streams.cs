@@ -1,0 +1,384 @@
+using Pilot.Engine.Limits;
+using Pilot.Engine.Streams;
+using Pilot.Engine.Trust;
+using Pilot.Engine.Tunnels;
+using Pilot.Protocol;
+
+namespace Pilot.Engine;
+
+/// <summary>Stream connections: ports, dials, the gates of incoming SYN packets, and dispatch (spec 02 sections 1 to 4).</summary>
+public sealed partial class Node
+{
+    private readonly Dictionary<ConnectionKey, ConnectionEntry> _connections = [];
+    private readonly Dictionary<ushort, Listener> _listeners = [];
+    private readonly Dictionary<ushort, int> _leases = [];
+    private readonly Queue<ConnectionEntry> _news = new();
+    private readonly RateLimiter<uint> _synSources;
+    private TokenBucket _synGlobal;
+    private uint _nextConnectionId;
+    private ushort _nextPort;
+    private int _countedConnections;
+    private readonly ChunkPool _chunks = new();
+
+    /// <summary>Connections known, TIME_WAIT included.</summary>
+    public int ConnectionCount => _connections.Count;
+
+    /// <summary>Ports held by connections: returns to zero when all are gone.</summary>
+    public int PortLeases => _leases.Count;
+
+    /// <summary>Bound ports.</summary>
+    public int ListenerCount => _listeners.Count;
+
+    /// <summary>All connections, for the status.</summary>
+    public IEnumerable<Connection> Connections
+    {
+        get
+        {
+            foreach (ConnectionEntry entry in _connections.Values)
+            {
+                yield return entry.Connection;
+            }
+        }
+    }
+
+    /// <summary>The path that a connection's packets take now; null for a loop-back connection or an unknown one.</summary>
+    public PathStatus? PathOf(Instant now, Connection connection) =>
+        Find(connection)?.Peer?.SendPath(now)?.Status;
+
+    /// <summary>Binds a port. Null if it is bound already, or, for port 0, if no ephemeral port is free.</summary>
+    public Listener? Listen(ushort port, int backlog = 64)
+    {
+        if (port == 0)
+        {
+            if (FreePort(static (node, candidate) => !node._listeners.ContainsKey(candidate) && !node._leases.ContainsKey(candidate)) is not { } free)
+            {
+                return null;
+            }
+
+            port = free;
+        }
+
+        var listener = new Listener(port, backlog);
+        return _listeners.TryAdd(port, listener) ? listener : null;
+    }
+
+    /// <summary>Unbinds a port; connections that nobody accepted are reset.</summary>
+    public void Unlisten(Instant now, Listener listener)
+    {
+        if (listener.IsClosed || !_listeners.TryGetValue(listener.Port, out Listener? bound) || bound != listener)
+        {
+            return;
+        }
+
+        listener.IsClosed = true;
+        _listeners.Remove(listener.Port);
+        while (listener.Waiting.TryDequeue(out Connection? waiting))
+        {
+            waiting.Abort(now);
+            Touch(now, waiting);
+        }
+    }
+
+    /// <summary>The next connection that waits at a listener, or null.</summary>
+    public Connection? Accept(Listener listener) => listener.Waiting.TryDequeue(out Connection? connection) ? connection : null;
+
+    /// <summary>
+    /// Opens a connection. It is returned at once; <see cref="ConnectionSignals.Opened"/> or
+    /// <see cref="ConnectionSignals.Failed"/> follows as an event. Null with a reason when it cannot even be tried.
+    /// </summary>
+    public Connection? Dial(Instant now, uint nodeId, ushort port, TimeSpan timeout, out string? error)
+    {
+        error = Unreachable(nodeId);
+        if (error is null && _countedConnections >= _options.MaxConnections)
+        {
+            error = $"too many connections (limit {_options.MaxConnections})";
+        }
+
+        if (error is not null)
+        {
+            return null;
+        }
+
+        ushort? local = FreePort((node, candidate) => !node._listeners.ContainsKey(candidate) && !node._connections.ContainsKey(new ConnectionKey(candidate, nodeId, port)));
+        if (local is null)
+        {
+            error = "no free local port";
+            return null;
+        }
+
+        bool isLoopback = nodeId == _context.NodeId;
+        Peer? peer = isLoopback ? null : GetOrAddPeer(now, nodeId);
+        Connection connection = Connection.Dial(
+            NextConnectionId(), Address, local.Value, PilotAddress.OfNode(nodeId), port, _context.Random.NextUInt32() & 0x7FFF_FFFF, _options.Streams, _chunks, now, timeout);
+        Add(now, new ConnectionEntry(connection, peer, new ConnectionKey(local.Value, nodeId, port)));
+        peer?.EnsureContact(now);
+        if (peer is not null)
+        {
+            _deadlines.Update(peer);
+        }
+
+        return connection;
+    }
+
+    /// <summary>Tells the node that the host used a connection: it may have something to send, or another deadline.</summary>
+    public void Touch(Instant now, Connection connection)
+    {
+        if (Find(connection) is { } entry)
+        {
+            AfterConnection(now, entry);
+        }
+    }
+
+    private ConnectionEntry? Find(Connection connection) =>
+        _connections.TryGetValue(new ConnectionKey(connection.LocalPort, connection.RemoteAddress.Node, connection.RemotePort), out ConnectionEntry? entry)
+        && entry.Connection == connection ? entry : null;
+
+    private void OnStreamPacket(Instant now, Peer? peer, in PacketHeader header, ReadOnlySpan<byte> payload)
+    {
+        uint remote = header.Source.Node;
+        var key = new ConnectionKey(header.DestinationPort, remote, header.SourcePort);
+        bool isSyn = (header.Flags & (PacketFlags.Syn | PacketFlags.Ack)) == PacketFlags.Syn;
+        if (_connections.TryGetValue(key, out ConnectionEntry? entry))
+        {
+            if (peer is not null)
+            {
+                peer.LastUsed = now;
+            }
+
+            if (isSyn && entry.Connection.IsNewIncarnation(header))
+            {
+                // Another SYN than the one that opened it: the peer's process is new, the old connection is dead.
+                entry.Connection.Replace(now);
+                AfterConnection(now, entry);
+                Remove(entry);
+            }
+            else
+            {
+                entry.Connection.Receive(now, header, payload);
+                AfterConnection(now, entry);
+                if (entry.Connection.PeerIsExtended && peer is not null)
+                {
+                    peer.IsOurs = true;
+                }
+
+                return;
+            }
+        }
+
+        if (isSyn)
+        {
+            OnSyn(now, peer, header, payload, key);
+        }
+        else if (!payload.IsEmpty || (header.Flags & (PacketFlags.Syn | PacketFlags.Ack)) == (PacketFlags.Syn | PacketFlags.Ack))
+        {
+            // Data or SYN-ACK for a connection that we do not have: the peer should know (spec 02 section 3.2).
+            if ((header.Flags & PacketFlags.Rst) == 0 && peer is not null && IsAdmitted(now, peer, header.DestinationPort) && peer.TakeReset(now))
+            {
+                SendReset(now, peer, header);
+            }
+        }
+    }
+
+    private bool IsAdmitted(Instant now, Peer? peer, ushort port) =>
+        peer is null || Admit(now, peer.NodeId, peer.IdentityKey, port) == AdmissionDecision.Allowed;
+
+    private void OnSyn(Instant now, Peer? peer, in PacketHeader header, ReadOnlySpan<byte> payload, ConnectionKey key)
+    {
+        // The gate comes first, so that a stranger sees the same silence for open and closed ports.
+        if (peer is not null && !IsAdmitted(now, peer, header.DestinationPort))
+        {
+            _context.Events.Add(new NodeEvent { Kind = NodeEventKind.Refused, NodeId = peer.NodeId, Port = header.DestinationPort, Detail = "syn.rejected" });
+            return;
+        }
+
+        if (peer is not null && (!_synSources.TryTake(now, peer.NodeId) || !_synGlobal.TryTake(now)))
+        {
+            _context.Events.Add(new NodeEvent { Kind = NodeEventKind.Refused, NodeId = peer.NodeId, Port = header.DestinationPort, Detail = "security.syn_rate_limited" });
+            return;
+        }
+
+        if (!_listeners.TryGetValue(header.DestinationPort, out Listener? listener)
+            || listener.Connections >= _options.MaxConnectionsPerPort || _countedConnections >= _options.MaxConnections
+            || listener.Waiting.Count >= listener.Backlog)
+        {
+            SendReset(now, peer, header);
+            return;
+        }
+
+        Connection connection = Connection.Accept(
+            NextConnectionId(), header, payload, _context.Random.NextUInt32() & 0x7FFF_FFFF, _options.Streams, _chunks, now);
+        if (peer is not null)
+        {
+            peer.LastUsed = now;
+            peer.IsOurs |= connection.PeerIsExtended;
+        }
+
+        var entry = new ConnectionEntry(connection, peer, key) { Listener = listener };
+        listener.Connections++;
+        Add(now, entry);
+        listener.Waiting.Enqueue(connection);
+        _context.Events.AddCertain(new NodeEvent { Kind = NodeEventKind.Incoming, NodeId = key.RemoteNode, Port = listener.Port, Connection = connection });
+    }
+
+    private void SendReset(Instant now, Peer? peer, in PacketHeader cause)
+    {
+        var reset = new PacketHeader
+        {
+            Protocol = PacketProtocol.Stream,
+            Flags = PacketFlags.Rst,
+            Source = cause.Destination,
+            Destination = cause.Source,
+            SourcePort = cause.DestinationPort,
+            DestinationPort = cause.SourcePort,
+        };
+        if (peer is not null)
+        {
+            peer.Send(now, reset, []);
+        }
+        else
+        {
+            OnStreamPacket(now, null, reset, []);
+        }
+    }
+
+    private void Add(Instant now, ConnectionEntry entry)
+    {
+        _connections.Add(entry.Key, entry);
+        ref int lease = ref System.Runtime.InteropServices.CollectionsMarshal.GetValueRefOrAddDefault(_leases, entry.Key.LocalPort, out _);
+        lease++;
+        entry.IsCounted = true;
+        _countedConnections++;
+        entry.Peer?.Connections.Add(entry);
+        if (entry.Peer?.Paths.Best is { } path)
+        {
+            entry.Connection.MaxSegmentPayload = path.MaxPayload;
+        }
+
+        AfterConnection(now, entry);
+    }
+
+    /// <summary>After anything happened to a connection: its turn, its deadline, its news, its end.</summary>
+    private void AfterConnection(Instant now, ConnectionEntry entry)
+    {
+        if (entry.IsRemoved)
+        {
+            return;
+        }
+
+        ConnectionSignals signals = entry.Connection.TakeSignals();
+        if (signals != ConnectionSignals.None)
+        {
+            entry.Signals |= signals;
+            if (!entry.HasNews)
+            {
+                entry.HasNews = true;
+                _news.Enqueue(entry);
+            }
+
+            if ((signals & (ConnectionSignals.Finished | ConnectionSignals.Closed)) != 0)
+            {
+                Uncount(entry);
+            }
+
+            if ((signals & ConnectionSignals.Closed) != 0)
+            {
+                SendNow(now, entry);
+                Remove(entry);
+                return;
+            }
+        }
+
+        _deadlines.Update(entry);
+        MarkReady(now, entry);
+    }
+
+    private void Uncount(ConnectionEntry entry)
+    {
+        if (entry.IsCounted)
+        {
+            entry.IsCounted = false;
+            _countedConnections--;
+            if (entry.Listener is { } listener)
+            {
+                listener.Connections--;
+            }
+        }
+    }
+
+    private void Remove(ConnectionEntry entry)
+    {
+        if (entry.IsRemoved)
+        {
+            return;
+        }
+
+        entry.IsRemoved = true;
+        Uncount(entry);
+        _connections.Remove(entry.Key);
+        _deadlines.Remove(entry);
+        entry.Peer?.Connections.Remove(entry);
+        if (_leases.TryGetValue(entry.Key.LocalPort, out int lease))
+        {
+            if (lease <= 1)
+            {
+                _leases.Remove(entry.Key.LocalPort);
+            }
+            else
+            {
+                _leases[entry.Key.LocalPort] = lease - 1;
+            }
+        }
+    }
+
+    private bool TryGetConnectionEvent(out NodeEvent nodeEvent)
+    {
+        while (_news.TryDequeue(out ConnectionEntry? entry))
+        {
+            entry.HasNews = false;
+            ConnectionSignals signals = entry.Signals;
+            entry.Signals = ConnectionSignals.None;
+            if (signals != ConnectionSignals.None)
+            {
+                nodeEvent = new NodeEvent
+                {
+                    Kind = NodeEventKind.Connection,
+                    NodeId = entry.Key.RemoteNode,
+                    Connection = entry.Connection,
+                    Signals = signals,
+                    Port = entry.Key.LocalPort,
+                };
+                return true;
+            }
+        }
+
+        nodeEvent = default;
+        return false;
+    }
+
+    private uint NextConnectionId()
+    {
+        if (++_nextConnectionId == 0)
+        {
+            _nextConnectionId = 1;
+        }
+
+        return _nextConnectionId;
+    }
+
+    /// <summary>The next free ephemeral port, from a random start upward, so that a port is not used again soon (spec 02 section 4.6).</summary>
+    private ushort? FreePort(Func<Node, ushort, bool> isFree)
+    {
+        const int range = 65_536 - TunnelConstants.FirstEphemeralPort;
+        for (int i = 0; i < range; i++)
+        {
+            ushort candidate = _nextPort;
+            _nextPort = candidate == ushort.MaxValue ? (ushort)TunnelConstants.FirstEphemeralPort : (ushort)(candidate + 1);
+            if (isFree(this, candidate))
+            {
+                return candidate;
+            }
+        }
+
+        return null;
+    }
+}

@@ -1,0 +1,187 @@
+using Pilot.Engine.Streams;
+
+namespace Pilot.Engine.Tests.Tunnels;
+
+public sealed class NodeStreamTests
+{
+    [Fact]
+    public void A_dial_before_any_tunnel_connects_and_carries_bytes_both_ways()
+    {
+        var (wire, a, b) = Wire.Pair();
+        var transfer = new EchoTransfer(wire, a, b, 300_000);
+        Assert.True(wire.RunUntil(() => transfer.Step(), TimeSpan.FromSeconds(30)), transfer.Describe());
+        Assert.True(transfer.IsEqual);
+        wire.RunFor(TimeSpan.FromSeconds(30));
+        Assert.Equal(0, a.Node.PortLeases);
+        Assert.Equal(0, b.Node.PortLeases);
+        Assert.Equal(0, a.Node.ConnectionCount);
+    }
+
+    [Fact]
+    public void A_stream_survives_lost_frames()
+    {
+        var (wire, a, b) = Wire.Pair();
+        var random = new Random(1);
+        wire.Filter = (_, _, _) => random.Next(100) >= 5;
+        var transfer = new EchoTransfer(wire, a, b, 300_000);
+        Assert.True(wire.RunUntil(() => transfer.Step(), TimeSpan.FromSeconds(120)), transfer.Describe());
+        Assert.True(transfer.IsEqual);
+    }
+
+    [Fact]
+    public void A_closed_port_refuses_a_trusted_peer()
+    {
+        var (wire, a, b) = Wire.Pair();
+        Connection connection = a.Node.Dial(wire.Now, b.NodeId, 9999, TimeSpan.FromSeconds(10), out _)!;
+        Assert.True(wire.RunUntil(() => connection.State == ConnectionState.Closed, TimeSpan.FromSeconds(10)));
+        Assert.Equal(ConnectionError.Refused, connection.Error);
+    }
+
+    [Fact]
+    public void A_stranger_sees_the_same_silence_for_open_and_closed_ports()
+    {
+        var wire = new Wire();
+        WireNode stranger = wire.Add(7);
+        WireNode node = wire.Add(9);
+        stranger.Trust(node);
+        node.Node.Listen(1000);
+        foreach (ushort port in new ushort[] { 1000, 1001 })
+        {
+            Connection connection = stranger.Node.Dial(wire.Now, 9, port, TimeSpan.FromSeconds(5), out _)!;
+            stranger.TakeEvents(wire.Now);
+            wire.RunFor(TimeSpan.FromSeconds(6));
+            Assert.NotEqual(ConnectionError.None, connection.Error);
+            Assert.NotEqual(ConnectionError.Refused, connection.Error);
+        }
+
+        Assert.DoesNotContain(wire.Log, l => l.From == node.Endpoint);
+    }
+
+    [Fact]
+    public void A_node_can_talk_to_itself()
+    {
+        var wire = new Wire();
+        WireNode a = wire.Add(7);
+        var transfer = new EchoTransfer(wire, a, a, 100_000);
+        Assert.True(wire.RunUntil(() => transfer.Step(), TimeSpan.FromSeconds(30)), transfer.Describe());
+        Assert.True(transfer.IsEqual);
+        Assert.Empty(wire.Log);
+    }
+
+    [Fact]
+    public void A_revoked_peer_loses_its_connections_at_once()
+    {
+        var (wire, a, b) = Wire.Pair();
+        Listener listener = b.Node.Listen(1000)!;
+        Connection connection = a.Node.Dial(wire.Now, b.NodeId, 1000, TimeSpan.FromSeconds(10), out _)!;
+        Assert.True(wire.RunUntil(() => connection.State == ConnectionState.Established, TimeSpan.FromSeconds(10)));
+        Connection accepted = b.Node.Accept(listener)!;
+        b.Node.DropPeer(wire.Now, a.NodeId);
+        Assert.Equal(ConnectionState.Closed, accepted.State);
+        Assert.True(wire.RunUntil(() => connection.State == ConnectionState.Closed, TimeSpan.FromSeconds(1)));
+        Assert.Equal(ConnectionError.Reset, connection.Error);
+        Assert.Equal(0, b.Node.PortLeases);
+    }
+
+    [Fact]
+    public void Datagrams_wait_for_the_key_and_arrive()
+    {
+        var (wire, a, b) = Wire.Pair();
+        Assert.True(a.Node.SendDatagram(wire.Now, b.NodeId, 0, 6000, "hello"u8, out string? error), error);
+        Assert.True(wire.RunUntil(() => b.Events.Exists(e => e.Kind == NodeEventKind.Datagram), TimeSpan.FromSeconds(5)));
+        ReceivedDatagram datagram = b.Events.Find(e => e.Kind == NodeEventKind.Datagram).Datagram!;
+        Assert.Equal("hello"u8.ToArray(), datagram.Data);
+        Assert.Equal(6000, datagram.DestinationPort);
+        Assert.Equal(a.NodeId, datagram.Source.Node);
+    }
+
+    [Fact]
+    public void A_peer_that_restarts_resets_streams_that_it_does_not_know()
+    {
+        var (wire, a, b) = Wire.Pair();
+        b.Node.Listen(1000);
+        Connection connection = a.Node.Dial(wire.Now, b.NodeId, 1000, TimeSpan.FromSeconds(10), out _)!;
+        Assert.True(wire.RunUntil(() => connection.State == ConnectionState.Established, TimeSpan.FromSeconds(10)));
+        b.Restart(2);
+        connection.Write(wire.Now, "are you there?"u8);
+        a.Node.Touch(wire.Now, connection);
+        Instant before = wire.Now;
+        Assert.True(wire.RunUntil(() => connection.State == ConnectionState.Closed, TimeSpan.FromSeconds(10)));
+        Assert.True(wire.Now - before < TimeSpan.FromSeconds(3), $"took {wire.Now - before}");
+    }
+}
+
+/// <summary>A writes random bytes to an echo at B and reads them back; both close.</summary>
+internal sealed class EchoTransfer
+{
+    private readonly Wire _wire;
+    private readonly WireNode _a;
+    private readonly WireNode _b;
+    private readonly byte[] _sent;
+    private readonly List<byte> _received = [];
+    private readonly Listener _listener;
+    private readonly Connection _dialed;
+    private Connection? _accepted;
+    private int _written;
+
+    public EchoTransfer(Wire wire, WireNode a, WireNode b, int size)
+    {
+        _wire = wire;
+        _a = a;
+        _b = b;
+        _sent = new byte[size];
+        new Random(size).NextBytes(_sent);
+        _listener = b.Node.Listen(7)!;
+        _dialed = a.Node.Dial(wire.Now, b.NodeId, 7, TimeSpan.FromSeconds(20), out string? error) ?? throw new InvalidOperationException(error);
+    }
+
+    public bool IsEqual => _received.SequenceEqual(_sent);
+
+    public string Describe() => $"written {_written}, received {_received.Count}, {_dialed.State} {_dialed.Error}, {_accepted?.State} {_accepted?.Error}";
+
+    public bool Step()
+    {
+        Instant now = _wire.Now;
+        _accepted ??= _b.Node.Accept(_listener);
+        if (_accepted is { } echo)
+        {
+            while (echo.ReadableBytes > 0 && echo.WriteCapacity > 0)
+            {
+                int count = echo.Write(now, echo.PeekRead());
+                echo.Consume(now, count);
+            }
+
+            if (echo.IsReadEnded)
+            {
+                echo.Close(now);
+            }
+
+            _b.Node.Touch(now, echo);
+        }
+
+        if (_dialed.State == ConnectionState.Established && _written < _sent.Length)
+        {
+            _written += _dialed.Write(now, _sent.AsSpan(_written));
+            if (_written == _sent.Length)
+            {
+                _dialed.ShutdownWrite(now);
+            }
+        }
+
+        while (_dialed.ReadableBytes > 0)
+        {
+            ReadOnlySpan<byte> chunk = _dialed.PeekRead();
+            _received.AddRange(chunk);
+            _dialed.Consume(now, chunk.Length);
+        }
+
+        bool done = _dialed.IsReadEnded;
+        if (done)
+        {
+            _dialed.Close(now);
+        }
+
+        _a.Node.Touch(now, _dialed);
+        return done;
+    }
+}
