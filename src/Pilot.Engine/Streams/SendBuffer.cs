@@ -1,0 +1,62 @@
+namespace Pilot.Engine.Streams;
+
+/// <summary>
+/// What the application wrote and the peer has not acknowledged, addressed by stream offset (first byte of the stream = 0).
+/// Segments and their repetitions are read from here; nothing is copied per segment.
+/// </summary>
+internal sealed class SendBuffer
+{
+    private readonly int _limit;
+    private ChunkRing _bytes;
+
+    public SendBuffer(ChunkPool pool, int limit)
+    {
+        _bytes = new ChunkRing(pool);
+        _limit = limit;
+    }
+
+    /// <summary>Offset of the first byte still kept.</summary>
+    public long Start { get; private set; }
+
+    /// <summary>Offset behind the last byte written.</summary>
+    public long End { get; private set; }
+
+    /// <summary>Bytes that a write takes now.</summary>
+    public int Free => _limit - (int)(End - Start);
+
+    /// <summary>Takes what fits; returns the number of bytes taken.</summary>
+    public int Write(ReadOnlySpan<byte> data)
+    {
+        int count = Math.Min(data.Length, Free);
+        if (count > 0)
+        {
+            _bytes.Write(End, data[..count]);
+            End += count;
+        }
+        return count;
+    }
+
+    /// <summary>Copies the bytes from <paramref name="offset"/> on.</summary>
+    public void CopyTo(long offset, Span<byte> destination) => _bytes.CopyTo(offset, destination);
+
+    /// <summary>Forgets everything below <paramref name="offset"/>.</summary>
+    public void Release(long offset)
+    {
+        Start = offset;
+        if (Start == End)
+        {
+            _bytes.Empty();
+        }
+        else
+        {
+            _bytes.ReleaseBefore(offset);
+        }
+    }
+
+    /// <summary>Gives all memory back; nothing can be sent any more.</summary>
+    public void Clear()
+    {
+        _bytes.Clear();
+        Start = End;
+    }
+}
