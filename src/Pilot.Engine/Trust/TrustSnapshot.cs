@@ -79,6 +79,9 @@ public sealed class TrustSnapshot
     /// <summary>Whether there is a trust record for the node, whatever its key: for limits and lanes, never for admission.</summary>
     public bool IsKnown(uint nodeId) => _trusted.ContainsKey(nodeId);
 
+    /// <summary>The Ed25519 key that the node's trust record pins (32 bytes); null without record or without pinned key.</summary>
+    public byte[]? PinnedKey(uint nodeId) => _trusted.TryGetValue(nodeId, out Entry entry) ? entry.Key : null;
+
     /// <summary>Whether the user asked this node for trust.</summary>
     public bool HasOutgoingMark(uint nodeId) => _marked.Contains(nodeId);
 
