@@ -23,4 +23,8 @@ public enum ConnectionError
     Stale,
     /// <summary>Idle longer than the configured limit (off by default).</summary>
     IdleTimeout,
+    /// <summary>The registry does not know the node, or does not tell us (set by the node).</summary>
+    NotFound,
+    /// <summary>No way to the node is known (set by the node).</summary>
+    Unreachable,
 }

@@ -1,0 +1,209 @@
+using Pilot.Protocol;
+
+namespace Pilot.Engine.Streams;
+
+// Acknowledgements of our data: cumulative and selective, round trip samples, the peer's window (chapter 02 sections 6 and 7).
+public sealed partial class Connection
+{
+    private readonly List<ByteRun> _reported = []; // SACK runs of the last report, ascending by start as given
+    private long _peerEdge;          // byte windows: stream offset that may be sent up to; never retreats
+    private ushort _peerSegments;    // segment windows: last value
+    private Instant _progressAt;     // last time something was acknowledged, or nothing was outstanding
+
+    /// <returns>True if the packet told something new: progress, or a report.</returns>
+    private bool TakeAcknowledgement(Instant now, in PacketHeader header, ReadOnlySpan<SackBlock> blocks, bool hasPayload)
+    {
+        long acknowledged = SendOffset(header.Acknowledgement);
+        if (acknowledged > _sendNext)
+        {
+            if (!PeerIsExtended)
+            {
+                End(now, ConnectionError.Stale, sendReset: true); // it speaks of an older connection (6.2)
+            }
+            return true;
+        }
+        if (acknowledged < _send.Start)
+        {
+            return true; // overtaken by a later one: neither its window nor its blocks are news
+        }
+        long inFlightBefore = _sent.BytesInFlight;
+        bool hadOutstanding = HasOutstanding;
+        bool progressed = acknowledged > _send.Start;
+        bool limited = _windowLimited;
+        RttSample sample = default;
+        long delivered = progressed ? RemoveAcknowledged(now, acknowledged, ref sample) : 0;
+        delivered += MarkReported(now, blocks, ref sample);
+        TakeWindow(now, header.Window, acknowledged, hadOutstanding);
+        if (sample.IsValid)
+        {
+            _rtt.Add(now, sample.RoundTrip);
+        }
+        if (progressed)
+        {
+            OnProgress(now, acknowledged);
+        }
+        else if (hadOutstanding && !hasPayload)
+        {
+            _duplicateAcks++;
+        }
+        if (delivered > 0)
+        {
+            _congestion.OnAcknowledged(new AckSample(
+                now, delivered, inFlightBefore, limited, _recovery == Recovery.Fast, _rtt.Latest));
+            _windowLimited = false;
+        }
+        if (delivered > 0 || progressed)
+        {
+            AfterDelivery(now);
+        }
+        return progressed || hasPayload;
+    }
+
+    private struct RttSample
+    {
+        public TimeSpan RoundTrip;
+        public bool IsValid;
+
+        public void Offer(TimeSpan roundTrip)
+        {
+            if (!IsValid || roundTrip < RoundTrip)
+            {
+                RoundTrip = roundTrip;
+                IsValid = true;
+            }
+        }
+    }
+
+    private long RemoveAcknowledged(Instant now, long acknowledged, ref RttSample sample)
+    {
+        long delivered = 0;
+        while (_sent.Count > 0)
+        {
+            ref SegmentRecord segment = ref _sent[_sent.First];
+            if (segment.End > acknowledged)
+            {
+                if (segment.Start < acknowledged)
+                {
+                    delivered += segment.Sacked ? 0 : acknowledged - segment.Start;
+                    _sent.TrimFirst(acknowledged);
+                }
+                break;
+            }
+            if (!segment.Sacked)
+            {
+                delivered += segment.Length;
+                OnDelivered(now, segment, ref sample);
+            }
+            _sent.RemoveFirst();
+        }
+        return delivered;
+    }
+
+    private long MarkReported(Instant now, ReadOnlySpan<SackBlock> blocks, ref RttSample sample)
+    {
+        if (blocks.IsEmpty)
+        {
+            return 0;
+        }
+        long delivered = 0;
+        _sackBlocksReceived += blocks.Length;
+        Span<ByteRun> runs = stackalloc ByteRun[StreamConstants.ExtendedSackBlocks];
+        int count = 0;
+        foreach (SackBlock block in blocks)
+        {
+            ByteRun run = new(SendOffset(block.Left), SendOffset(block.Right));
+            if (run.Start < run.End && run.Start >= _send.Start && run.End <= _sendNext)
+            {
+                runs[count++] = run;
+                delivered += MarkRun(now, run, ref sample);
+            }
+        }
+        _reported.Clear();
+        _reported.AddRange(runs[..count]);
+        return delivered;
+    }
+
+    // Reports repeat what earlier ones said; only the part of a run that is not in the last report is walked.
+    private long MarkRun(Instant now, ByteRun run, ref RttSample sample)
+    {
+        long from = run.Start;
+        foreach (ByteRun known in _reported)
+        {
+            if (known.Start <= from && from < known.End)
+            {
+                from = known.End;
+            }
+        }
+        long delivered = 0;
+        if (from >= run.End)
+        {
+            return 0;
+        }
+        for (long number = _sent.Find(from); number < _sent.Next; number++)
+        {
+            ref SegmentRecord segment = ref _sent[number];
+            if (segment.End > run.End)
+            {
+                break;
+            }
+            if (segment.Start >= run.Start && !segment.Sacked)
+            {
+                delivered += segment.Length;
+                OnDelivered(now, segment, ref sample);
+                _sent.MarkSacked(number);
+            }
+        }
+        return delivered;
+    }
+
+    private void OnDelivered(Instant now, in SegmentRecord segment, ref RttSample sample)
+    {
+        _loss.OnDelivered(now, segment);
+        if (segment.Transmissions == 1)
+        {
+            sample.Offer(now - segment.SentAt);
+        }
+    }
+
+    private void OnProgress(Instant now, long acknowledged)
+    {
+        _progressAt = now;
+        _backoff = 0;
+        _send.Release(acknowledged);
+        if (_writeWasCut && _send.Free >= Math.Min(_options.SendBufferLimit / 4, 256 << 10))
+        {
+            _writeWasCut = false;
+            Raise(ConnectionSignals.Writable);
+        }
+        if (!HasOutstanding)
+        {
+            _reported.Clear();
+        }
+        AfterProgressOfClose(now);
+    }
+
+    private void TakeWindow(Instant now, ushort field, long acknowledged, bool hadOutstanding)
+    {
+        bool wasClosed = !WindowAllowsSegment();
+        if (HasByteWindow)
+        {
+            _peerEdge = Math.Max(_peerEdge, acknowledged + ((long)field << _peerOptions.WindowShift));
+        }
+        else if (field != 0 || hadOutstanding)
+        {
+            _peerSegments = field; // 0 without anything outstanding is a keepalive (7.1)
+        }
+        if (wasClosed)
+        {
+            if (WindowAllowsSegment())
+            {
+                StopWindowProbe();
+            }
+            else if (_timers.IsSet(TimerKind.WindowProbe) || _probeInterval > TimeSpan.Zero)
+            {
+                _progressAt = now; // closed, but alive: the user timeout is not meant for this
+                _probeUnanswered = 0;
+            }
+        }
+    }
+}

@@ -1,0 +1,141 @@
+namespace Pilot.Engine.Streams;
+
+// Loss recovery: RACK (LossDetector), tail loss probe, retransmission timeout with back-off and user timeout (chapter 02 section 17.3).
+public sealed partial class Connection
+{
+    private enum Recovery
+    {
+        /// <summary>Nothing is known to be lost.</summary>
+        None,
+        /// <summary>Losses were found by reports; the window is held until all data sent before are acknowledged.</summary>
+        Fast,
+        /// <summary>A timeout happened; the window grows again from one segment.</summary>
+        Timeout,
+    }
+
+    private readonly ICongestionController _congestion;
+    private Recovery _recovery;
+    private long _recoveryPoint;
+    private int _backoff;                // doublings of the retransmission timeout
+    private bool _retransmitTimerIsProbe;
+    private bool _tailProbePending;
+    private long _tailProbeEnd = -1;     // one probe per flight
+    private bool _timeoutPending;        // the first lost segment may leave whatever the window says
+
+    private TimeSpan BackedOffRto
+    {
+        get
+        {
+            long rto = _rtt.Rto.Ticks << Math.Min(_backoff, 10);
+            return new TimeSpan(Math.Min(rto, _options.MaxRto.Ticks));
+        }
+    }
+
+    private void AfterDelivery(Instant now)
+    {
+        if (_recovery != Recovery.None && _send.Start >= _recoveryPoint)
+        {
+            _recovery = Recovery.None;
+            _loss.OnRecoveryEnd();
+        }
+        if (_tailProbeEnd >= 0 && _send.Start >= _tailProbeEnd)
+        {
+            _tailProbeEnd = -1;
+        }
+        _tailProbePending = false;
+        FindLosses(now);
+        ArmRetransmit(now);
+    }
+
+    private void FindLosses(Instant now)
+    {
+        int lost = _loss.Detect(now, _recovery != Recovery.None, out Instant recheck);
+        _timers[TimerKind.Reorder] = recheck;
+        if (lost > 0 && _recovery == Recovery.None)
+        {
+            _recovery = Recovery.Fast;
+            _recoveryPoint = _sendNext;
+            _congestion.OnLoss(now, _sendNext - _send.Start);
+        }
+    }
+
+    private void ArmRetransmit(Instant now)
+    {
+        if (!HasOutstanding)
+        {
+            _timers.Cancel(TimerKind.Retransmit);
+            return;
+        }
+        TimeSpan wait = BackedOffRto;
+        _retransmitTimerIsProbe = _recovery == Recovery.None && _rtt.HasSample && _sent.SackedCount == 0
+            && _sent.LostCount == 0 && _tailProbeEnd < 0 && _backoff == 0;
+        if (_retransmitTimerIsProbe)
+        {
+            // RFC 8985 section 7.2; a lone segment may meet a delayed acknowledgement
+            TimeSpan probe = new TimeSpan(Math.Max(2 * _rtt.Smoothed.Ticks, 2 * TimeSpan.TicksPerMillisecond))
+                + (_sent.Count == 1 ? _options.PeerAckDelay : TimeSpan.FromMilliseconds(1));
+            if (probe < wait)
+            {
+                wait = probe;
+            }
+            else
+            {
+                _retransmitTimerIsProbe = false;
+            }
+        }
+        _timers[TimerKind.Retransmit] = now + wait;
+    }
+
+    private void OnRetransmitTimer(Instant now)
+    {
+        if (!HasOutstanding)
+        {
+            return;
+        }
+        if (_retransmitTimerIsProbe)
+        {
+            _retransmitTimerIsProbe = false;
+            _tailProbePending = true;
+            _tailProbeEnd = _sendNext;
+            _timers[TimerKind.Retransmit] = now + BackedOffRto;
+            return;
+        }
+        if (now - _progressAt >= _options.UserTimeout)
+        {
+            End(now, ConnectionError.Timeout, sendReset: true);
+            return;
+        }
+        _congestion.OnTimeout(now, _sendNext - _send.Start, _backoff > 0);
+        _backoff++;
+        _recovery = Recovery.Timeout;
+        _recoveryPoint = _sendNext;
+        _tailProbePending = false;
+        _loss.DetectOnTimeout(now);
+        _reported.Clear();
+        _timeoutPending = true;
+        _timers.Cancel(TimerKind.Reorder);
+        _timers[TimerKind.Retransmit] = Instant.Min(now + BackedOffRto, _progressAt + _options.UserTimeout);
+    }
+
+    /// <summary>
+    /// The path to the peer changed. What was learnt about the old one is forgotten, the window starts small again, and what
+    /// waits for a timeout is sent at once.
+    /// </summary>
+    internal void OnPathChanged(Instant now)
+    {
+        if (!IsOpen)
+        {
+            return;
+        }
+        _rtt.Reset();
+        _loss.Reset();
+        _congestion.Reset();
+        if (HasOutstanding && _backoff > 0)
+        {
+            _backoff = 0;
+            _loss.DetectOnTimeout(now);
+            _timeoutPending = true;
+        }
+        ArmRetransmit(now);
+    }
+}
