@@ -2,20 +2,33 @@ namespace Pilot.Engine.Trust;
 
 internal readonly record struct DirectMessage(long Token, uint NodeId, byte[] Message, bool ExistingTunnelOnly);
 
-/// <summary>Direct messages: one in flight per peer, and at most one behind it, the latest.</summary>
+/// <summary>
+/// Direct messages: one in flight per peer, and at most one behind it, the latest. A message for the standing tunnel
+/// (a revoke) waits for nothing and takes back what waits.
+/// </summary>
 internal sealed class DirectOutbox
 {
     private readonly Dictionary<uint, Slot> _slots = [];
     private readonly Dictionary<long, uint> _inFlight = [];
+    private readonly HashSet<long> _urgent = [];
     private readonly Queue<DirectMessage> _ready = new();
 
     public int Count => _slots.Count;
 
     public void Add(DirectMessage message)
     {
-        if (_slots.TryGetValue(message.NodeId, out Slot? slot))
+        bool isBusy = _slots.TryGetValue(message.NodeId, out Slot? slot);
+        if (message.ExistingTunnelOnly)
         {
-            slot.Next = message;
+            slot?.Next = null;
+            _urgent.Add(message.Token);
+            _ready.Enqueue(message);
+            return;
+        }
+
+        if (isBusy)
+        {
+            slot!.Next = message;
             return;
         }
 
@@ -30,7 +43,7 @@ internal sealed class DirectOutbox
     {
         if (!_inFlight.Remove(token, out uint nodeId))
         {
-            return false;
+            return _urgent.Remove(token);
         }
 
         Slot slot = _slots[nodeId];
