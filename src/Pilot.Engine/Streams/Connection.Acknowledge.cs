@@ -62,14 +62,20 @@ public sealed partial class Connection
     private struct RttSample
     {
         public TimeSpan RoundTrip;
-        public bool IsValid;
+        private bool _hasValue, _isAmbiguous;
 
-        public void Offer(TimeSpan roundTrip)
+        public readonly bool IsValid => _hasValue && !_isAmbiguous;
+
+        // Karn: an acknowledgement that covers a repeated segment says nothing, not even by the segments around it, because it
+        // may itself be the repetition of a lost acknowledgement.
+        public void Offer(Instant now, in SegmentRecord segment)
         {
-            if (!IsValid || roundTrip < RoundTrip)
+            TimeSpan roundTrip = now - segment.SentAt;
+            _isAmbiguous |= segment.Transmissions > 1;
+            if (!_hasValue || roundTrip < RoundTrip)
             {
                 RoundTrip = roundTrip;
-                IsValid = true;
+                _hasValue = true;
             }
         }
     }
@@ -159,10 +165,7 @@ public sealed partial class Connection
     private void OnDelivered(Instant now, in SegmentRecord segment, ref RttSample sample)
     {
         _loss.OnDelivered(now, segment);
-        if (segment.Transmissions == 1)
-        {
-            sample.Offer(now - segment.SentAt);
-        }
+        sample.Offer(now, segment);
     }
 
     private void OnProgress(Instant now, long acknowledged)

@@ -17,6 +17,7 @@ public sealed partial class Connection
     private int _finsSent;
     private long? _peerFin;           // stream offset at which the peer ended
     private uint _peerFinSequence;
+    private Instant _timeWaitSince;
 
     /// <summary>Ends the own direction: what was written is still delivered. Toward one of ours the FIN follows the data; toward a reference it is held, because it would end both directions (18 rule 12).</summary>
     public void ShutdownWrite(Instant now)
@@ -168,7 +169,10 @@ public sealed partial class Connection
                 _earlyFin = header; // overtook the SYN-ACK; a reference sends it only once
                 return;
             case ConnectionState.TimeWait:
-                _finAckPending |= !isAnswer && header.Sequence == _peerFinSequence;
+                if (!isAnswer && header.Sequence == _peerFinSequence)
+                {
+                    AnswerInTimeWait(now);
+                }
                 return;
             default:
                 break;
@@ -371,8 +375,20 @@ public sealed partial class Connection
         State = ConnectionState.TimeWait;
         ReleaseSending();
         _receive.DropRuns();
+        _timeWaitSince = now;
         _timers[TimerKind.TimeWait] = now + _options.TimeWait;
         Raise(ConnectionSignals.Finished);
+    }
+
+    // Toward a reference the wait is not restarted: its FIN|ACK loop would keep it for ever (12.1). One of ours repeats only
+    // while it misses the answer, so the answer stays available for as long as that can last.
+    private void AnswerInTimeWait(Instant now)
+    {
+        _finAckPending = true;
+        if (HasHalfClose)
+        {
+            _timers[TimerKind.TimeWait] = Instant.Min(now, _timeWaitSince + _options.UserTimeout) + _options.TimeWait;
+        }
     }
 
     private void End(Instant now, ConnectionError error, bool sendReset)

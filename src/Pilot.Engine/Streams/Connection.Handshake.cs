@@ -79,9 +79,10 @@ public sealed partial class Connection
 
     private void ScheduleNextSyn()
     {
-        _timers[TimerKind.Dial] = _dialStep < _options.DialSchedule.Count
-            ? _dialedAt + _options.DialSchedule[_dialStep++]
-            : Instant.Never;
+        IReadOnlyList<TimeSpan> schedule = _options.DialSchedule;
+        int beyond = Math.Max(0, _dialStep - schedule.Count + 1);
+        _timers[TimerKind.Dial] = _dialedAt + schedule[Math.Min(_dialStep, schedule.Count - 1)] + (beyond * _options.DialInterval);
+        _dialStep++;
     }
 
     private void OnDialTimer()

@@ -44,7 +44,13 @@ public sealed partial class Connection
         }
         else if (!IsOpen)
         {
-            return; // data before our SYN-ACK came are sent again; TIME_WAIT answers FIN only
+            // Data before the SYN-ACK came are sent again. TIME_WAIT answers a reference's FIN only; one of ours that still
+            // repeats data has missed our last answer, and FIN|ACK settles all of them.
+            if (State == ConnectionState.TimeWait && HasHalfClose && _peerFin is not null && !payload.IsEmpty)
+            {
+                AnswerInTimeWait(now);
+            }
+            return;
         }
         else if ((flags & PacketFlags.Ack) != 0)
         {
