@@ -9,6 +9,9 @@ namespace Pilot.Engine;
 /// <summary>Stream connections: ports, dials, the gates of incoming SYN packets, and dispatch (spec 02 sections 1 to 4).</summary>
 public sealed partial class Node
 {
+    /// <summary>Payload per packet of a connection with the node itself: nothing is on a wire.</summary>
+    private const int LoopbackSegment = 60_000;
+
     private readonly Dictionary<ConnectionKey, ConnectionEntry> _connections = [];
     private readonly Dictionary<ushort, Listener> _listeners = [];
     private readonly Dictionary<ushort, int> _leases = [];
@@ -252,6 +255,11 @@ public sealed partial class Node
         if (entry.Peer?.Paths.Best is { } path)
         {
             entry.Connection.MaxSegmentPayload = path.MaxPayload;
+            entry.Peer.StartSegmentSizeSearch(now);
+        }
+        else if (entry.Peer is null)
+        {
+            entry.Connection.MaxSegmentPayload = LoopbackSegment;
         }
 
         AfterConnection(now, entry);

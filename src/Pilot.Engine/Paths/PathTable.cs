@@ -12,7 +12,7 @@ internal sealed class PathTable
     private readonly List<PeerPath> _paths = [];
     private PeerPath? _best;
 
-    public IReadOnlyList<PeerPath> All => _paths;
+    public List<PeerPath> All => _paths;
 
     /// <summary>The path on which the first valid key exchange came: used until one is confirmed (spec 01 section 15.2 item 4).</summary>
     public PeerPath? FirstContact { get; set; }

@@ -48,8 +48,11 @@ internal sealed class PeerPath(PathKind kind, UdpEndpoint endpoint, Instant adde
 
     public int Unanswered { get; private set; }
 
+    /// <summary>The search for the largest payload that this path carries.</summary>
+    public SegmentSizeSearch SegmentSize { get; } = new();
+
     /// <summary>Bytes per packet payload that this path is known to carry.</summary>
-    public int MaxPayload { get; set; } = TunnelConstants.BasePayload;
+    public int MaxPayload => SegmentSize.Size;
 
     public bool IsProbing => _burstStep >= 0;
 

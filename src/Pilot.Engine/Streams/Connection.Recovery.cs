@@ -17,6 +17,10 @@ public sealed partial class Connection
     private Recovery _recovery;
     private long _recoveryPoint;
     private int _backoff;                // doublings of the retransmission timeout
+
+    /// <summary>Retransmission timeouts in a row without anything new acknowledged.</summary>
+    internal int ConsecutiveTimeouts => _backoff;
+
     private bool _retransmitTimerIsProbe;
     private bool _tailProbePending;
     private long _tailProbeEnd = -1;     // one probe per flight

@@ -106,12 +106,18 @@ internal sealed partial class Peer
         {
             Ping ping = _pings[i];
             if (ping.Port != header.DestinationPort || ping.Sequence != header.Sequence || header.Acknowledgement != header.Sequence + 1
-                || payload.Length != PingPayload || !payload.SequenceEqual(ping.Payload))
+                || payload.Length != ping.Size || !payload[..PingPayload].SequenceEqual(ping.Payload))
             {
                 continue;
             }
 
             _pings.RemoveAt(i);
+            if (ping.Size > PingPayload)
+            {
+                OnSizeAnswered(now, ping.Path, ping.Size);
+                return;
+            }
+
             TimeSpan rtt = now - ping.SentAt;
             ping.Path.OnPong(now, rtt);
             ChoosePath(now);
@@ -147,7 +153,7 @@ internal sealed partial class Peer
         Probe(now, path);
     }
 
-    private void SendPing(Instant now, PeerPath path, Session session)
+    private void SendPing(Instant now, PeerPath path, Session session, int size = PingPayload)
     {
         if (_pings.Count >= TunnelConstants.MaxOutstandingPings)
         {
@@ -156,7 +162,7 @@ internal sealed partial class Peer
 
         byte[] payload = new byte[PingPayload];
         _context.Random.Fill(payload);
-        var ping = new Ping(path, session, now, (ushort)(1 + _context.Random.NextUInt32() % 65_535), _context.Random.NextUInt32(), payload);
+        var ping = new Ping(path, session, now, (ushort)(1 + _context.Random.NextUInt32() % 65_535), _context.Random.NextUInt32(), payload, size);
         _pings.Add(ping);
         var header = new PacketHeader
         {
@@ -167,7 +173,17 @@ internal sealed partial class Peer
             DestinationPort = 0,
             Sequence = ping.Sequence,
         };
-        SendPacket(now, header, payload, path, session);
+        if (size == PingPayload)
+        {
+            SendPacket(now, header, payload, path, session);
+            return;
+        }
+
+        byte[] padded = System.Buffers.ArrayPool<byte>.Shared.Rent(size);
+        padded.AsSpan(0, size).Clear();
+        payload.CopyTo(padded, 0);
+        SendPacket(now, header, padded.AsSpan(0, size), path, session);
+        System.Buffers.ArrayPool<byte>.Shared.Return(padded);
     }
 
     private void RunProbes(Instant now)
@@ -219,6 +235,11 @@ internal sealed partial class Peer
             foreach (ConnectionEntry entry in Connections)
             {
                 entry.OnPathChanged(now, best);
+            }
+
+            if (Connections.Count > 0)
+            {
+                StartSegmentSizeSearch(now);
             }
 
             if (best.Kind == PathKind.Relay)
@@ -367,7 +388,7 @@ internal sealed partial class Peer
         }
     }
 
-    private sealed record Ping(PeerPath Path, Session Session, Instant SentAt, ushort Port, uint Sequence, byte[] Payload);
+    private sealed record Ping(PeerPath Path, Session Session, Instant SentAt, ushort Port, uint Sequence, byte[] Payload, int Size);
 
     private sealed record Waiter(long Token, Instant Deadline);
 }

@@ -65,6 +65,7 @@ internal sealed partial class Peer : DeadlineItem
             foreach (PeerPath path in Paths.All)
             {
                 next = Instant.Min(next, path.ProbeDeadline);
+                next = Instant.Min(next, path.SegmentSize.Deadline);
             }
 
             return next;
@@ -81,6 +82,7 @@ internal sealed partial class Peer : DeadlineItem
         ExpirePending(now);
         ExpireWaiters(now);
         RunProbes(now);
+        RunSegmentSizeSearch(now);
         CheckSilence(now);
         RunExchange(now);
         RunKeepalive(now);
