@@ -94,4 +94,7 @@ public static unsafe class Ed25519
             Libcrypto.EVP_PKEY_free(key);
         }
     }
+
+    /// <summary>True for 32 bytes that are the canonical encoding of a curve point that is not of small order. Use it before storing a foreign key: small-order keys verify signatures that nobody made. Slow (a big-number exponentiation); not for the packet path.</summary>
+    public static bool IsValidPublicKey(ReadOnlySpan<byte> publicKey) => publicKey.Length == PublicKeySize && Ed25519Point.IsValid(publicKey);
 }

@@ -94,6 +94,44 @@ public sealed class Ed25519Tests
         Assert.False(Ed25519.Verify(key, "malleable"u8, signature));
     }
 
+    [Theory]
+    [InlineData("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a", true)]
+    [InlineData("3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c", true)]
+    [InlineData("5866666666666666666666666666666666666666666666666666666666666666", true)] // the base point
+    [InlineData("0000000000000000000000000000000000000000000000000000000000000000", false)] // order 4
+    [InlineData("0100000000000000000000000000000000000000000000000000000000000000", false)] // order 1
+    [InlineData("0100000000000000000000000000000000000000000000000000000000000080", false)] // the same with the sign of a zero x
+    [InlineData("ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f", false)] // order 2
+    [InlineData("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05", false)] // order 8
+    [InlineData("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85", false)]
+    [InlineData("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a", false)]
+    [InlineData("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa", false)]
+    [InlineData("0200000000000000000000000000000000000000000000000000000000000000", false)] // not on the curve
+    [InlineData("edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f", false)] // y = p, not canonical
+    [InlineData("ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff", false)]
+    [InlineData("aabb", false)]
+    [InlineData("", false)]
+    public void Public_keys_are_canonical_points_of_large_order(string hex, bool valid) =>
+        Assert.Equal(valid, Ed25519.IsValidPublicKey(Convert.FromHexString(hex)));
+
+    [Fact]
+    public void Every_made_key_is_valid_and_half_of_random_bytes_are_not()
+    {
+        var random = new Random(15);
+        byte[] bytes = new byte[32];
+        byte[] key = new byte[32];
+        int points = 0;
+        for (int round = 0; round < 300; round++)
+        {
+            random.NextBytes(bytes);
+            Ed25519.GetPublicKey(bytes, key);
+            Assert.True(Ed25519.IsValidPublicKey(key));
+            points += Ed25519.IsValidPublicKey(bytes) ? 1 : 0;
+        }
+
+        Assert.InRange(points, 100, 200);
+    }
+
     [Fact]
     public void Wrong_lengths_of_own_secrets_are_an_error_of_the_caller()
     {
