@@ -20,7 +20,7 @@ public sealed class LineBuffer : IDisposable
     public LineBuffer(int maxLineLength = IpcProtocol.MaxLineLength)
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(maxLineLength);
-        this.maxLineLength = _maxLineLength;
+        _maxLineLength = maxLineLength;
     }
 
     /// <summary>True once more bytes than the limit came without a newline: the connection is to be closed. Never turns false again.</summary>

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Globalization;
 
 namespace Pilot.Daemon.Configuration;
@@ -77,6 +78,8 @@ internal sealed class GoFlags
 /// <summary>Values of flags and config keys.</summary>
 internal static class FlagValue
 {
+    private static readonly SearchValues<char> Digits = SearchValues.Create("0123456789.");
+
     public static bool TryBool(string text, out bool value)
     {
         value = text is "1" or "t" or "T" or "true" or "TRUE" or "True";
@@ -97,14 +100,14 @@ internal static class FlagValue
         double seconds = 0;
         while (!rest.IsEmpty)
         {
-            var digits = rest.IndexOfAnyExcept("0123456789.");
+            var digits = rest.IndexOfAnyExcept(Digits);
             if (digits < 1 || !double.TryParse(rest[..digits], NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var number))
             {
                 return false;
             }
 
             rest = rest[digits..];
-            var unitLength = rest.IndexOfAny("0123456789.") is var next && next < 0 ? rest.Length : next;
+            var unitLength = rest.IndexOfAny(Digits) is var next && next < 0 ? rest.Length : next;
             double? unit = rest[..unitLength] switch
             {
                 "ns" => 1e-9,

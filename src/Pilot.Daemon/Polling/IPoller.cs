@@ -10,6 +10,9 @@ internal enum Interest : byte
     Read = 1,
 
     Write = 2,
+
+    /// <summary>Only that the other side closed both directions; always included in the two above.</summary>
+    HangUp = 4,
 }
 
 /// <summary>What happened on a watched descriptor.</summary>

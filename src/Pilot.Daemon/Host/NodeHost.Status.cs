@@ -1,0 +1,133 @@
+using Pilot.Daemon.Streams;
+using Pilot.Engine;
+using Pilot.Engine.Streams;
+using Pilot.Ipc;
+using Pilot.Protocol;
+
+namespace Pilot.Daemon.Host;
+
+/// <summary>Numbers of the engine at one moment.</summary>
+internal sealed record EngineCounters(
+    int Connections, int Peers, int Ports, long BytesSent, long BytesReceived, long PacketsSent, long PacketsReceived, long Encrypted, long DecryptionFailures);
+
+/// <summary>Snapshots for status commands.</summary>
+internal sealed partial class NodeHost
+{
+    private const int MaxListed = 1000; // entries of a list; a line may have 1 MiB and an entry takes under 600 bytes
+
+    public EngineCounters Counters()
+    {
+        var statistics = Node.Statistics;
+        return new EngineCounters(
+            Node.Connections.Count(IsActive),
+            Node.GetPeers(Now).Count,
+            Node.ListenerCount,
+            (long)statistics.BytesSent,
+            (long)statistics.BytesReceived,
+            (long)statistics.PacketsSent,
+            (long)statistics.PacketsReceived,
+            (long)statistics.Encrypted,
+            (long)statistics.DecryptionFailures);
+    }
+
+    /// <summary>Whether there is a key for this peer now.</summary>
+    public bool HasTunnel(uint nodeId) => Node.GetPeers(Now).Any(peer => peer.NodeId == nodeId && peer.IsEncrypted);
+
+    public PeersData Peers(Func<uint, bool> isTrusted)
+    {
+        var peers = Node.GetPeers(Now);
+        return new PeersData { Peers = [.. peers.Take(MaxListed).Select(peer => Describe(peer, isTrusted))], Total = peers.Count };
+    }
+
+    public ConnectionsData Connections()
+    {
+        var all = Node.Connections.OrderBy(connection => connection.Id).ToArray();
+        return new ConnectionsData { Connections = [.. all.Take(MaxListed).Select(DescribeConnection)], Total = all.Length };
+    }
+
+    public bool Disconnect(uint id)
+    {
+        if (Node.Connections.FirstOrDefault(connection => connection.Id == id) is not { } found || !IsActive(found))
+        {
+            return false;
+        }
+
+        found.Close(Now);
+        Touch(found);
+        return true;
+    }
+
+    public ConnResultData? Result(uint id)
+    {
+        if (_results.Find(id) is { } result)
+        {
+            return result;
+        }
+
+        if (Node.Connections.FirstOrDefault(connection => connection.Id == id) is not { } found)
+        {
+            return null;
+        }
+
+        var status = found.GetStatus();
+        return new ConnResultData
+        {
+            ConnId = id,
+            Open = true,
+            Reason = "open",
+            Error = string.Empty,
+            BytesSent = status.BytesSent,
+            BytesRecv = status.BytesReceived,
+        };
+    }
+
+    private static bool IsActive(Connection connection) =>
+        connection.State is ConnectionState.Established or ConnectionState.SynSent or ConnectionState.SynReceived or ConnectionState.FinWait or ConnectionState.CloseWait;
+
+    private PeerData Describe(PeerStatus peer, Func<uint, bool> isTrusted) => new()
+    {
+        NodeId = peer.NodeId,
+        Endpoint = peer.Path?.Endpoint.ToString() ?? string.Empty,
+        Encrypted = peer.IsEncrypted,
+        Authenticated = peer.IsConfirmed,
+        Path = peer.Path is { } path ? PathText(path) : PathName.None,
+        RttMs = peer.Path?.Rtt?.TotalMilliseconds,
+        Relay = peer.Path?.Kind == PathKind.Relay,
+        Trusted = isTrusted(peer.NodeId),
+        Hostname = HostnameOf(peer.NodeId),
+        Address = PilotAddress.OfNode(peer.NodeId).ToString(),
+    };
+
+    private ConnectionData DescribeConnection(Connection connection)
+    {
+        var status = connection.GetStatus();
+        return new ConnectionData
+        {
+            Id = status.Id,
+            LocalPort = status.LocalPort,
+            RemoteAddr = status.RemoteAddress.ToString(),
+            RemotePort = status.RemotePort,
+            State = status.State.ToStatusName(),
+            CongWin = status.CongestionWindow,
+            Ssthresh = status.SlowStartThreshold,
+            InFlight = status.InFlight,
+            SrttMs = (long)status.SmoothedRtt.TotalMilliseconds,
+            RttvarMs = (long)status.RttVariation.TotalMilliseconds,
+            Unacked = status.UnacknowledgedSegments,
+            OooBuf = status.OutOfOrderRuns,
+            PeerRecvWin = status.PeerReceiveWindow,
+            RecvWin = status.ReceiveWindow,
+            InRecovery = status.InRecovery,
+            BytesSent = status.BytesSent,
+            BytesRecv = status.BytesReceived,
+            SegsSent = status.SegmentsSent,
+            SegsRecv = status.SegmentsReceived,
+            Retransmits = status.Retransmissions,
+            FastRetx = status.FastRetransmissions,
+            SackRecv = status.SackBlocksReceived,
+            SackSent = status.SackBlocksSent,
+            DupAcks = status.DuplicateAcknowledgements,
+            Path = connection.RemoteAddress.Node == Node.NodeId ? PathName.Loopback : Node.PathOf(Now, connection) is { } path ? PathText(path) : PathName.None,
+        };
+    }
+}

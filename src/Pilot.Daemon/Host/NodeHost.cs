@@ -1,0 +1,204 @@
+using Microsoft.Extensions.Logging;
+using Pilot.Daemon.Loop;
+using Pilot.Daemon.Streams;
+using Pilot.Engine;
+using Pilot.Engine.Streams;
+using Pilot.Ipc;
+using Pilot.Protocol;
+
+namespace Pilot.Daemon.Host;
+
+/// <summary>
+/// What the daemon builds around the node: owners of streams, bound ports, dials, pings, questions to the registry. Everything here
+/// belongs to the loop thread.
+/// </summary>
+internal sealed partial class NodeHost
+{
+    private readonly ILogger _logger;
+    private readonly Dictionary<ushort, BoundPort> _ports = [];
+    private readonly Dictionary<long, PingOperation> _pings = [];
+    private readonly HashSet<StreamBridge> _bridges = [];
+    private readonly ConnectionResults _results = new();
+    private readonly Dictionary<uint, List<Action<NodeEvent>>> _watchers = [];
+    private long _nextToken;
+
+    public NodeHost(EngineLoop loop, ILogger logger)
+    {
+        Loop = loop;
+        _logger = logger;
+        loop.EventSink = OnEvent;
+    }
+
+    public EngineLoop Loop { get; }
+
+    public Node Node => Loop.Node;
+
+    public Instant Now => Loop.Now;
+
+    /// <summary>Questions of the node about a peer; answered through <see cref="Node"/> later. Set by the registry side.</summary>
+    public Action<uint>? ResolveAsked { get; set; }
+
+    public Action<uint>? LookupAsked { get; set; }
+
+    public Action<uint>? TrustCheckAsked { get; set; }
+
+    /// <summary>The beacon sees the socket at a new endpoint.</summary>
+    public Action<UdpEndpoint>? MappingChanged { get; set; }
+
+    /// <summary>A datagram for the local clients.</summary>
+    public Action<ReceivedDatagram>? DatagramArrived { get; set; }
+
+    /// <summary>A peer's path changed, or it became reachable.</summary>
+    public Action<uint, PathStatus>? PathChanged { get; set; }
+
+    /// <summary>Which hostname a node has, as far as known.</summary>
+    public Func<uint, string?> HostnameOf { get; set; } = static _ => null;
+
+    /// <summary>Binds a port for a built-in service; its streams go to <paramref name="accepted"/>.</summary>
+    public void BindService(ushort port, int backlog, Action<Connection> accepted) =>
+        _ports.Add(port, new BoundPort(Node.Listen(port, backlog) ?? throw new FatalException($"port {port} already bound"), accepted));
+
+    /// <summary>Tells the node that a connection was used.</summary>
+    public void Touch(Connection connection) => Node.Touch(Now, connection);
+
+    /// <summary>Hands the socket of a client over to a stream.</summary>
+    public void Attach(Connection connection, System.Net.Sockets.Socket socket, ReadOnlySpan<byte> early)
+    {
+        StreamBridge? bridge = null;
+        bridge = new StreamBridge(Loop, connection, socket, early, ended =>
+        {
+            _results.Add(Now, ended);
+            if (bridge is not null)
+            {
+                _bridges.Remove(bridge);
+            }
+        });
+        if (_results.Find(connection.Id) is null)
+        {
+            _bridges.Add(bridge);
+        }
+    }
+
+    /// <summary>Gives up a connection that no client took.</summary>
+    public void Discard(Connection connection)
+    {
+        connection.Owner = null;
+        connection.Abort(Now);
+        Touch(connection);
+        _results.Add(Now, connection);
+    }
+
+    /// <summary>Clean stop: every stream gets its FIN after what clients have written so far.</summary>
+    public void CloseAll()
+    {
+        foreach (var bridge in _bridges.ToArray())
+        {
+            bridge.CloseForShutdown();
+        }
+
+        foreach (var port in _ports.Values)
+        {
+            port.Fail(new CommandException(IpcErrorCode.Cancelled, "the daemon stops"));
+        }
+
+        foreach (var connection in Node.Connections.ToArray())
+        {
+            connection.Close(Now);
+            Touch(connection);
+        }
+    }
+
+    /// <summary>Watches one peer's events (progress of a dial) until the returned action is called.</summary>
+    private Action WatchPeer(uint nodeId, Action<NodeEvent> handler)
+    {
+        if (!_watchers.TryGetValue(nodeId, out var list))
+        {
+            _watchers.Add(nodeId, list = []);
+        }
+
+        list.Add(handler);
+        return () =>
+        {
+            list.Remove(handler);
+            if (list.Count == 0)
+            {
+                _watchers.Remove(nodeId);
+            }
+        };
+    }
+
+    private void OnEvent(NodeEvent nodeEvent)
+    {
+        switch (nodeEvent.Kind)
+        {
+            case NodeEventKind.Connection:
+                if (nodeEvent.Connection!.Owner is IStreamOwner owner)
+                {
+                    owner.OnSignals(nodeEvent.Connection, nodeEvent.Signals);
+                }
+
+                break;
+            case NodeEventKind.Incoming:
+                OnIncoming(nodeEvent.Port);
+                break;
+            case NodeEventKind.Datagram:
+                DatagramArrived?.Invoke(nodeEvent.Datagram!);
+                break;
+            case NodeEventKind.ResolveNeeded:
+                Watched(nodeEvent);
+                ResolveAsked?.Invoke(nodeEvent.NodeId);
+                break;
+            case NodeEventKind.LookupNeeded:
+                LookupAsked?.Invoke(nodeEvent.NodeId);
+                break;
+            case NodeEventKind.TrustCheckNeeded:
+                TrustCheckAsked?.Invoke(nodeEvent.NodeId);
+                break;
+            case NodeEventKind.MappingChanged:
+                _logger.LogInformation("beacon sees this node at {Endpoint}", nodeEvent.Endpoint);
+                MappingChanged?.Invoke(nodeEvent.Endpoint);
+                break;
+            case NodeEventKind.BeaconUnreachable:
+                _logger.LogWarning("beacon {Endpoint} does not answer", nodeEvent.Endpoint);
+                break;
+            case NodeEventKind.PathChanged:
+                _logger.LogInformation("path to node {NodeId} is {Path} via {Endpoint}", nodeEvent.NodeId, PathText(nodeEvent.Path), nodeEvent.Path.Endpoint);
+                PathChanged?.Invoke(nodeEvent.NodeId, nodeEvent.Path);
+                Watched(nodeEvent);
+                break;
+            case NodeEventKind.PeerConnected:
+                _logger.LogInformation("tunnel with node {NodeId} is up", nodeEvent.NodeId);
+                Watched(nodeEvent);
+                break;
+            case NodeEventKind.Progress:
+                Watched(nodeEvent);
+                break;
+            case NodeEventKind.PingResult:
+                OnPingResult(nodeEvent);
+                break;
+            case NodeEventKind.Refused:
+                _logger.LogDebug("{Refusal} from node {NodeId} port {Port}", nodeEvent.Detail, nodeEvent.NodeId, nodeEvent.Port);
+                break;
+            default:
+                break;
+        }
+    }
+
+    private void Watched(in NodeEvent nodeEvent)
+    {
+        if (_watchers.TryGetValue(nodeEvent.NodeId, out var list))
+        {
+            foreach (var handler in list.ToArray())
+            {
+                handler(nodeEvent);
+            }
+        }
+    }
+
+    public static string PathText(PathStatus path) => path.Kind switch
+    {
+        PathKind.Lan => PathName.Lan,
+        PathKind.Relay => PathName.Relay,
+        _ => PathName.Direct,
+    };
+}

@@ -1,0 +1,346 @@
+using System.Buffers;
+using System.Net.Sockets;
+using Microsoft.Extensions.Logging;
+using Pilot.Daemon.Host;
+using Pilot.Daemon.Loop;
+using Pilot.Daemon.Polling;
+using Pilot.Engine;
+using Pilot.Ipc;
+
+namespace Pilot.Daemon.Ipc;
+
+/// <summary>One client in command mode. All members run on the server's thread, except where stated.</summary>
+internal sealed class IpcSession
+{
+    private const int MaxConcurrent = 64; // commands with an id; then the client waits
+    private const int MaxReplyBytes = 16 * 1024 * 1024; // unread replies; then the client is cut
+    private const int MaxEventBytes = 1024 * 1024; // unread replies above which events are dropped
+
+    private readonly IpcServer _server;
+    private readonly Socket _socket;
+    private readonly LineBuffer _lines = new();
+    private readonly Queue<ReadOnlyMemory<byte>> _output = new();
+    private readonly CancellationTokenSource _gone = new();
+    private ReadOnlyMemory<byte> _writing;
+    private long _outputBytes;
+    private Interest _interest = Interest.Read;
+    private CommandOutcome.HandOver? _handOver;
+    private int _running;
+    private bool _isBlocked; // an in-order command runs: the next line waits
+    private bool _inputEnded;
+    private bool _isClosed;
+
+    public IpcSession(IpcServer server, Socket socket, int token)
+    {
+        _server = server;
+        _socket = socket;
+        Token = token;
+        Descriptor = (int)socket.Handle;
+    }
+
+    public int Token { get; }
+
+    public int Descriptor { get; }
+
+    /// <summary>When the client began to leave output unread; null when all is written.</summary>
+    public Instant? UnreadSince { get; private set; }
+
+    /// <summary>Queues an event line; dropped when the client does not keep up. From any thread.</summary>
+    public void SendEvent(ReadOnlyMemory<byte> line) => _server.Post(() =>
+    {
+        if (!_isClosed && _handOver is null && _outputBytes < MaxEventBytes)
+        {
+            Enqueue(line);
+        }
+    });
+
+    public void OnReady(in Readiness readiness)
+    {
+        if (readiness.IsHangUp)
+        {
+            // Both directions are closed over there: nobody will read a reply.
+            Close();
+            return;
+        }
+
+        if (readiness.IsReadable)
+        {
+            Read();
+        }
+
+        if (readiness.IsWritable)
+        {
+            Flush();
+        }
+
+        Settle();
+    }
+
+    public void Close()
+    {
+        if (_isClosed)
+        {
+            return;
+        }
+
+        _isClosed = true;
+        _server.Remove(this);
+        _gone.Cancel();
+        _handOver?.Abandon();
+        _socket.Dispose();
+        _lines.Dispose();
+        _server.Commands.SessionClosed(this);
+    }
+
+    private void Read()
+    {
+        while (!_isClosed && _handOver is null && !_inputEnded && CanStart)
+        {
+            var count = _socket.Receive(_lines.GetMemory().Span, SocketFlags.None, out var error);
+            if (error == SocketError.WouldBlock)
+            {
+                return;
+            }
+
+            if (error != SocketError.Success)
+            {
+                Close();
+                return;
+            }
+
+            if (count == 0)
+            {
+                _inputEnded = true;
+                return;
+            }
+
+            _lines.Advance(count);
+            ProcessLines();
+        }
+    }
+
+    private bool CanStart => !_isBlocked && _running < MaxConcurrent;
+
+    private void ProcessLines()
+    {
+        while (!_isClosed && CanStart && _handOver is null)
+        {
+            // The first byte tells the protocols apart (08 §9); the binary one is not served yet.
+            if (_lines.Remaining is { IsEmpty: false } waiting && waiting.Span[0] is not ((byte)'{' or (byte)' ' or (byte)'\t' or (byte)'\r' or (byte)'\n'))
+            {
+                FailAndClose(IpcErrorCode.InvalidArgument, waiting.Span[0] == 0 ? "the binary protocol is not supported by this daemon" : "a request is a JSON object on one line");
+                return;
+            }
+
+            if (!_lines.TryReadLine(out var line))
+            {
+                if (_lines.LineTooLong)
+                {
+                    FailAndClose(IpcErrorCode.TooLarge, $"a request line may have at most {IpcProtocol.MaxLineLength} bytes");
+                }
+
+                return;
+            }
+
+            if (line.IsEmpty)
+            {
+                continue;
+            }
+
+            if (IpcLine.TryParseRequest(line, out var request, out var error))
+            {
+                Start(request);
+            }
+            else
+            {
+                var reply = new ArrayBufferWriter<byte>();
+                IpcLine.WriteFailure(reply, null, IpcErrorCode.InvalidArgument, error);
+                Enqueue(reply.WrittenMemory);
+            }
+        }
+    }
+
+    private void Start(IpcRequest request)
+    {
+        // A stream command decides what the connection becomes, so nothing may run beside it.
+        var inOrder = request.Id is null || request.Cmd is IpcCommand.Dial or IpcCommand.Accept;
+        _isBlocked |= inOrder;
+        _running++;
+        var task = _server.Commands.ExecuteAsync(request, this, _gone.Token);
+        if (task.IsCompleted)
+        {
+            Complete(request, task, inOrder);
+        }
+        else
+        {
+            task.ContinueWith(
+                finished => _server.Post(() =>
+                {
+                    Complete(request, finished, inOrder);
+                    if (!_isClosed)
+                    {
+                        ProcessLines();
+                        Read();
+                        Settle();
+                    }
+                }),
+                CancellationToken.None,
+                TaskContinuationOptions.ExecuteSynchronously,
+                TaskScheduler.Default);
+        }
+    }
+
+    private void Complete(IpcRequest request, Task<CommandOutcome> task, bool inOrder)
+    {
+        _running--;
+        if (inOrder)
+        {
+            _isBlocked = false;
+        }
+
+        var outcome = task.IsCompletedSuccessfully ? task.Result : Failure(request, task);
+        if (_isClosed)
+        {
+            (outcome as CommandOutcome.HandOver)?.Abandon();
+            return;
+        }
+
+        switch (outcome)
+        {
+            case CommandOutcome.Line line:
+                Enqueue(line.Bytes);
+                break;
+            case CommandOutcome.HandOver handOver:
+                var reply = new ArrayBufferWriter<byte>();
+                IpcLine.WriteRaw(reply, handOver.Reply with { Id = request.Id });
+                _handOver = handOver;
+                Enqueue(reply.WrittenMemory);
+                Settle();
+                break;
+        }
+    }
+
+    private CommandOutcome Failure(IpcRequest request, Task task)
+    {
+        var reply = new ArrayBufferWriter<byte>();
+        switch (task.Exception?.InnerException)
+        {
+            case CommandException command:
+                IpcLine.WriteFailure(reply, request.Id, command.Code, command.Message, command.Hint);
+                break;
+            case null: // cancelled
+            case OperationCanceledException:
+                IpcLine.WriteFailure(reply, request.Id, IpcErrorCode.Cancelled, "cancelled");
+                break;
+            case var exception:
+                _server.Logger.LogError(exception, "command {Command} failed", request.Cmd);
+                IpcLine.WriteFailure(reply, request.Id, IpcErrorCode.Internal, $"internal error: {exception.Message}", "see the daemon's log");
+                break;
+        }
+
+        return new CommandOutcome.Line(reply.WrittenMemory);
+    }
+
+    private void FailAndClose(string code, string error)
+    {
+        var reply = new ArrayBufferWriter<byte>();
+        IpcLine.WriteFailure(reply, null, code, error);
+        Enqueue(reply.WrittenMemory);
+        _inputEnded = true;
+        _isBlocked = true; // no further line is looked at
+        _failed = true;
+    }
+
+    private bool _failed;
+
+    private void Enqueue(ReadOnlyMemory<byte> bytes)
+    {
+        if (_isClosed)
+        {
+            return;
+        }
+
+        _outputBytes += bytes.Length;
+        if (_outputBytes > MaxReplyBytes)
+        {
+            _server.Logger.LogWarning("ipc client cut: {Bytes} bytes of replies unread", _outputBytes);
+            Close();
+            return;
+        }
+
+        _output.Enqueue(bytes);
+        Flush();
+    }
+
+    private void Flush()
+    {
+        while (!_isClosed)
+        {
+            if (_writing.IsEmpty && !_output.TryDequeue(out _writing))
+            {
+                UnreadSince = null;
+                break;
+            }
+
+            var count = _socket.Send(_writing.Span, SocketFlags.None, out var error);
+            if (error == SocketError.WouldBlock)
+            {
+                UnreadSince ??= MonotonicClock.Now;
+                break;
+            }
+
+            if (error != SocketError.Success)
+            {
+                Close();
+                return;
+            }
+
+            _writing = _writing[count..];
+            _outputBytes -= count;
+            UnreadSince = null; // it made progress
+        }
+    }
+
+    private void Settle()
+    {
+        if (_isClosed)
+        {
+            return;
+        }
+
+        var isFlushed = _writing.IsEmpty && _output.Count == 0;
+        if (isFlushed && _handOver is { } handOver)
+        {
+            _isClosed = true; // for this server; the socket lives on in the engine
+            _server.Remove(this);
+            var early = _lines.Remaining.ToArray();
+            _lines.Dispose();
+            _server.Commands.SessionClosed(this);
+            handOver.Take(_socket, early);
+            return;
+        }
+
+        if (isFlushed && (_failed || (_inputEnded && _running == 0 && _lines.IsEmpty && !_server.Commands.IsSubscribed(this))))
+        {
+            Close();
+            return;
+        }
+
+        var wanted = Interest.HangUp;
+        if (_handOver is null && !_inputEnded && CanStart)
+        {
+            wanted |= Interest.Read;
+        }
+
+        if (!isFlushed)
+        {
+            wanted |= Interest.Write;
+        }
+
+        if (wanted != _interest)
+        {
+            _interest = wanted;
+            _server.ChangeInterest(this, wanted);
+        }
+    }
+}

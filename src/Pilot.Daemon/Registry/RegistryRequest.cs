@@ -1,0 +1,146 @@
+using System.Buffers;
+using System.Buffers.Binary;
+using System.Text.Json;
+using Pilot.Protocol;
+
+namespace Pilot.Daemon.Registry;
+
+/// <summary>One request as it goes on the wire: 4-byte length and JSON object (03 §2.1).</summary>
+/// <param name="Type">Value of <c>type</c>.</param>
+/// <param name="Frame">The whole frame, written in one piece.</param>
+/// <param name="IsRepeatable">True when sending it twice does no harm, so that it may be repeated on a new connection (03 §2.4).</param>
+internal sealed record RegistryRequest(string Type, ReadOnlyMemory<byte> Frame, bool IsRepeatable);
+
+/// <summary>Builds and signs the requests of one node (03 §4.2, §6).</summary>
+internal sealed class RegistryRequests(Identity identity)
+{
+    /// <summary>Largest body a registry accepts (03 §2.1).</summary>
+    public const int MaxBody = 65536;
+
+    /// <summary>Own node id; 0 before the first registration.</summary>
+    public uint NodeId { get; set; }
+
+    public RegistryRequest Register(string listenAddress, string? owner, IReadOnlyCollection<string> lanAddresses) => Build("register", true, json =>
+    {
+        json.WriteString("listen_addr"u8, listenAddress);
+        json.WriteString("public_key"u8, identity.PublicKeyText);
+        if (!string.IsNullOrEmpty(owner))
+        {
+            json.WriteString("owner"u8, owner);
+        }
+
+        if (lanAddresses.Count > 0)
+        {
+            json.WriteStartArray("lan_addrs"u8);
+            foreach (var address in lanAddresses)
+            {
+                json.WriteStringValue(address);
+            }
+
+            json.WriteEndArray();
+        }
+
+        json.WriteNumber("protocol_version"u8, 1);
+    });
+
+    public RegistryRequest Heartbeat() => Signed("heartbeat", true, Challenge.Heartbeat(NodeId), static _ => { });
+
+    public RegistryRequest PollHandshakes() => Signed("poll_handshakes", false, Challenge.PollHandshakes(NodeId), static _ => { });
+
+    public RegistryRequest SetVisibility(bool isPublic) =>
+        Signed("set_visibility", true, Challenge.SetVisibility(NodeId), json => json.WriteBoolean("public"u8, isPublic));
+
+    public RegistryRequest SetHostname(string hostname) =>
+        Signed("set_hostname", true, Challenge.SetHostname(NodeId), json => json.WriteString("hostname"u8, hostname));
+
+    public RegistryRequest SetTags(IReadOnlyList<string> tags) => Signed("set_tags", true, Challenge.SetTags(NodeId), json =>
+    {
+        json.WriteStartArray("tags"u8);
+        foreach (var tag in tags)
+        {
+            json.WriteStringValue(tag);
+        }
+
+        json.WriteEndArray();
+    });
+
+    public RegistryRequest SetTaskExec(bool enabled) =>
+        Signed("set_task_exec", true, Challenge.SetTaskExec(NodeId), json => json.WriteBoolean("enabled"u8, enabled));
+
+    public RegistryRequest Deregister() => Signed("deregister", true, Challenge.Deregister(NodeId), static _ => { });
+
+    public RegistryRequest ReportTrust(uint peer) =>
+        Signed("report_trust", true, Challenge.ReportTrust(NodeId, peer), json => json.WriteNumber("peer_id"u8, peer));
+
+    public RegistryRequest RevokeTrust(uint peer) =>
+        Signed("revoke_trust", false, Challenge.RevokeTrust(NodeId, peer), json => json.WriteNumber("peer_id"u8, peer));
+
+    public RegistryRequest RespondHandshake(uint peer, bool accept) => Signed("respond_handshake", true, Challenge.Respond(NodeId, peer), json =>
+    {
+        json.WriteNumber("peer_id"u8, peer);
+        json.WriteBoolean("accept"u8, accept);
+    });
+
+    public RegistryRequest RequestHandshake(uint peer, string justification) => Build("request_handshake", false, json =>
+    {
+        json.WriteNumber("from_node_id"u8, NodeId);
+        json.WriteNumber("to_node_id"u8, peer);
+        json.WriteString("justification"u8, justification);
+        json.WriteString("signature"u8, identity.SignText(Challenge.Handshake(NodeId, peer)));
+    });
+
+    /// <summary>The extension of 03 §6.5: strangers learn nothing from it.</summary>
+    public RegistryRequest RequestHandshakeByName(string hostname, string justification) => Build("request_handshake", false, json =>
+    {
+        json.WriteNumber("from_node_id"u8, NodeId);
+        json.WriteString("to_hostname"u8, hostname);
+        json.WriteString("justification"u8, justification);
+        json.WriteString("signature"u8, identity.SignText(Challenge.HandshakeByName(NodeId, hostname)));
+    });
+
+    public RegistryRequest Resolve(uint target) => Build("resolve", true, json =>
+    {
+        json.WriteNumber("node_id"u8, target);
+        json.WriteNumber("requester_id"u8, NodeId);
+        json.WriteString("signature"u8, identity.SignText(Challenge.Resolve(NodeId, target)));
+    });
+
+    public RegistryRequest ResolveHostname(string hostname) => Build("resolve_hostname", true, json =>
+    {
+        json.WriteString("hostname"u8, hostname);
+        json.WriteNumber("requester_id"u8, NodeId);
+        json.WriteString("signature"u8, identity.SignText(Challenge.ResolveHostname(NodeId, hostname)));
+    });
+
+    public static RegistryRequest Lookup(uint node) => Build("lookup", true, json => json.WriteNumber("node_id"u8, node));
+
+    public RegistryRequest CheckTrust(uint peer) => Build("check_trust", true, json =>
+    {
+        json.WriteNumber("node_id"u8, NodeId);
+        json.WriteNumber("peer_id"u8, peer);
+    });
+
+    private RegistryRequest Signed(string type, bool isRepeatable, string challenge, Action<Utf8JsonWriter> write) => Build(type, isRepeatable, json =>
+    {
+        json.WriteNumber("node_id"u8, NodeId);
+        write(json);
+        json.WriteString("signature"u8, identity.SignText(challenge));
+    });
+
+    private static RegistryRequest Build(string type, bool isRepeatable, Action<Utf8JsonWriter> write)
+    {
+        var buffer = new ArrayBufferWriter<byte>(256);
+        buffer.Advance(sizeof(uint));
+        using (var json = new Utf8JsonWriter(buffer))
+        {
+            json.WriteStartObject();
+            json.WriteString("type"u8, type);
+            write(json);
+            json.WriteEndObject();
+        }
+
+        var frame = buffer.WrittenSpan.ToArray();
+        BinaryPrimitives.WriteUInt32BigEndian(frame, (uint)(frame.Length - sizeof(uint)));
+        return new RegistryRequest(type, frame, isRepeatable);
+    }
+}

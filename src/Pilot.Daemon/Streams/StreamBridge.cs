@@ -1,0 +1,285 @@
+using System.Net.Sockets;
+using Pilot.Daemon.Loop;
+using Pilot.Daemon.Polling;
+using Pilot.Engine.Streams;
+
+namespace Pilot.Daemon.Streams;
+
+/// <summary>
+/// Joins a handed-over Unix connection to an overlay stream (08 §10.3): bytes move on the loop thread between the kernel's socket buffer
+/// and the stream's buffers, without tasks or queues in between. Each side's back-pressure holds the other. A shutdown of one direction
+/// passes through as one; a failed stream closes the Unix connection at once and leaves its reason for <c>conn_result</c>.
+/// </summary>
+internal sealed class StreamBridge : IStreamOwner, IReadinessHandler
+{
+    private const int MaxReadsPerTurn = 4; // of the scratch buffer's size, so that other streams get their turn
+
+    private readonly EngineLoop _loop;
+    private readonly Connection _connection;
+    private readonly Socket _socket;
+    private readonly Action<Connection> _onEnd;
+    private readonly int _token;
+    private Interest _interest = Interest.Read;
+    private bool _clientEnded; // the client ended its direction, everything it wrote was read
+    private bool _clientGone; // the client closed both directions, or its socket failed
+    private bool _clientTold; // the client was told that the peer's direction is over
+    private bool _waitsForRoom; // the stream's send buffer is full
+    private bool _waitsForClient; // the client's socket is full
+    private bool _isReleased;
+    private bool _isEndTold; // _onEnd was called
+
+    /// <summary>Takes over a socket that is in non-blocking mode and free of other users. Loop thread.</summary>
+    /// <param name="early">Bytes that the client sent before the hand-over was complete.</param>
+    /// <param name="onEnd">Called when the stream is over, also after the client went away.</param>
+    public StreamBridge(EngineLoop loop, Connection connection, Socket socket, ReadOnlySpan<byte> early, Action<Connection> onEnd)
+    {
+        _loop = loop;
+        _connection = connection;
+        _socket = socket;
+        _onEnd = onEnd;
+        connection.Owner = this;
+        _token = loop.Watch((int)socket.Handle, this, Interest.Read);
+        if (!early.IsEmpty)
+        {
+            connection.Write(loop.Now, early); // at most one line buffer: always smaller than an empty send buffer
+        }
+
+        OnSignals(connection, ConnectionSignals.Readable | (IsOver ? ConnectionSignals.Failed : ConnectionSignals.None));
+    }
+
+    private bool IsOver => _connection.State is ConnectionState.Closed or ConnectionState.TimeWait;
+
+    public void OnReady(in Readiness readiness)
+    {
+        if (_isReleased)
+        {
+            return;
+        }
+
+        if (readiness.IsReadable)
+        {
+            ReadClient();
+        }
+
+        if (readiness.IsWritable && _waitsForClient)
+        {
+            WriteClient();
+        }
+
+        if (readiness.IsHangUp && _clientEnded)
+        {
+            _clientGone = true;
+        }
+
+        Settle();
+    }
+
+    public void OnSignals(Connection connection, ConnectionSignals signals)
+    {
+        if (_isReleased)
+        {
+            TellEnd();
+            return;
+        }
+
+        if ((signals & ConnectionSignals.Writable) != 0 && _waitsForRoom)
+        {
+            ReadClient();
+        }
+
+        if ((signals & (ConnectionSignals.Readable | ConnectionSignals.ReadEnded | ConnectionSignals.Failed | ConnectionSignals.Finished)) != 0 && !_waitsForClient)
+        {
+            WriteClient();
+        }
+
+        Settle();
+    }
+
+    /// <summary>The daemon stops: flushes with FIN what can be, and lets the client see the end.</summary>
+    public void CloseForShutdown()
+    {
+        if (!_isReleased)
+        {
+            ReadClient();
+            _connection.Close(_loop.Now);
+            _loop.Node.Touch(_loop.Now, _connection);
+            Release();
+        }
+    }
+
+    private void ReadClient()
+    {
+        var scratch = _loop.Scratch;
+        for (var i = 0; i < MaxReadsPerTurn && !_clientEnded; i++)
+        {
+            var room = Math.Min(_connection.WriteCapacity, scratch.Length);
+            if (room == 0)
+            {
+                if (_connection.IsWriteClosed)
+                {
+                    RefuseClient();
+                }
+                else
+                {
+                    // A write that is cut short asks the stream for the signal when there is room again.
+                    _waitsForRoom = true;
+                    _connection.Write(_loop.Now, scratch.AsSpan(0, 1));
+                }
+
+                return;
+            }
+
+            _waitsForRoom = false;
+            var count = _socket.Receive(scratch.AsSpan(0, room), SocketFlags.None, out var error);
+            if (error == SocketError.WouldBlock)
+            {
+                return;
+            }
+
+            if (error != SocketError.Success)
+            {
+                _clientEnded = _clientGone = true;
+                return;
+            }
+
+            if (count == 0)
+            {
+                _clientEnded = true;
+                _connection.ShutdownWrite(_loop.Now);
+                _loop.Node.Touch(_loop.Now, _connection);
+                return;
+            }
+
+            _connection.Write(_loop.Now, scratch.AsSpan(0, count));
+            _loop.Node.Touch(_loop.Now, _connection);
+            if (count < room)
+            {
+                return; // the socket was emptied
+            }
+        }
+    }
+
+    private void WriteClient()
+    {
+        _waitsForClient = false;
+        var any = false;
+        while (_connection.ReadableBytes > 0)
+        {
+            if (_clientGone)
+            {
+                _connection.Consume(_loop.Now, _connection.ReadableBytes);
+                any = true;
+                break;
+            }
+
+            var count = _socket.Send(_connection.PeekRead(), SocketFlags.None, out var error);
+            if (error == SocketError.WouldBlock)
+            {
+                _waitsForClient = true;
+                break;
+            }
+
+            if (error != SocketError.Success)
+            {
+                _clientGone = true;
+                continue;
+            }
+
+            _connection.Consume(_loop.Now, count);
+            any = true;
+        }
+
+        if (any)
+        {
+            _loop.Node.Touch(_loop.Now, _connection);
+        }
+
+        if (_connection.IsReadEnded && !_clientTold && !_clientGone)
+        {
+            _clientTold = true;
+            Shutdown(SocketShutdown.Send);
+        }
+    }
+
+    /// <summary>Nothing can be written to the peer any more: the client's writes are to fail instead of filling a buffer that nobody reads.</summary>
+    private void RefuseClient()
+    {
+        _clientEnded = true;
+        Shutdown(SocketShutdown.Receive);
+    }
+
+    private void Settle()
+    {
+        if (_isReleased)
+        {
+            return;
+        }
+
+        if (_clientGone && _clientEnded)
+        {
+            // Nobody is there to read: what was written is still delivered, the rest is not wanted.
+            _connection.Close(_loop.Now);
+            _loop.Node.Touch(_loop.Now, _connection);
+            Release();
+            return;
+        }
+
+        var failed = _connection.Error != ConnectionError.None;
+        if ((IsOver || failed) && _connection.ReadableBytes == 0)
+        {
+            Release();
+            return;
+        }
+
+        var wanted = Interest.None;
+        if (!_clientEnded && !_waitsForRoom && !_connection.IsWriteClosed)
+        {
+            wanted |= Interest.Read;
+        }
+
+        if (_waitsForClient)
+        {
+            wanted |= Interest.Write;
+        }
+
+        if (_clientEnded)
+        {
+            wanted |= Interest.HangUp; // it may go away for good
+        }
+
+        if (wanted != _interest)
+        {
+            _interest = wanted;
+            _loop.ChangeInterest(_token, wanted);
+        }
+    }
+
+    private void Release()
+    {
+        _isReleased = true;
+        _loop.Unwatch(_token);
+        _socket.Dispose();
+        TellEnd();
+    }
+
+    private void TellEnd()
+    {
+        if (!_isEndTold && (IsOver || _connection.Error != ConnectionError.None))
+        {
+            _isEndTold = true;
+            _onEnd(_connection);
+        }
+    }
+
+    private void Shutdown(SocketShutdown how)
+    {
+        try
+        {
+            _socket.Shutdown(how);
+        }
+        catch (SocketException)
+        {
+            _clientGone = true; // it closed at the same moment
+        }
+    }
+}

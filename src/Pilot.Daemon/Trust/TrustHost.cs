@@ -1,0 +1,259 @@
+using Microsoft.Extensions.Logging;
+using Pilot.Daemon.Host;
+using Pilot.Daemon.Loop;
+using Pilot.Daemon.Registry;
+using Pilot.Daemon.State;
+using Pilot.Engine;
+using Pilot.Engine.Trust;
+
+namespace Pilot.Daemon.Trust;
+
+/// <summary>
+/// Runs the trust book on the loop thread and carries out its effects: messages on port 444, requests to the registry, files, the gates'
+/// snapshot. An effect that writes files is finished before the next one is taken, so that a decision is on disk before anybody hears of it.
+/// </summary>
+internal sealed class TrustHost : IDeadlineSource
+{
+    private readonly NodeHost _host;
+    private readonly TrustStore _store;
+    private readonly RegistryClient _registry;
+    private readonly RegistryRequests _requests;
+    private readonly ILogger _logger;
+    private readonly Dictionary<long, TaskCompletionSource<TrustCommandResult>> _commands = [];
+    private bool _isSaving;
+
+    public TrustHost(NodeHost host, TrustBook book, TrustStore store, RegistryClient registry, RegistryRequests requests, ILogger logger)
+    {
+        _host = host;
+        Book = book;
+        _store = store;
+        _registry = registry;
+        _requests = requests;
+        _logger = logger;
+        host.Loop.AddDeadlineSource(this);
+        host.HostnameOf = HostnameOf;
+    }
+
+    /// <summary>Loop thread only.</summary>
+    public TrustBook Book { get; }
+
+    /// <summary>Something changed that subscribers want to hear. Loop thread.</summary>
+    public Action<TrustEvent>? Raised { get; set; }
+
+    /// <summary>Relayed handshakes are expected: poll fast. Loop thread.</summary>
+    public Action? PollSoon { get; set; }
+
+    public TrustClock Clock => new(_host.Now, DateTimeOffset.Now);
+
+    public Instant NextDeadline => _isSaving ? Instant.Never : Book.NextDeadline;
+
+    public void HandleTimeout(Instant now)
+    {
+        Book.Advance(Clock);
+        RunEffects();
+    }
+
+    /// <summary>Binds port 444 and hands the gates what was loaded.</summary>
+    public void Start()
+    {
+        _host.Node.SetTrust(Book.Snapshot);
+        _host.BindService(TrustLimits.Port, NodeHost.DefaultBacklog, connection => new IncomingTrustMessage(_host, connection, Receive).Start());
+        RunEffects();
+    }
+
+    /// <summary>Runs a command of the user on the book; the result comes when the book finishes it. From any thread.</summary>
+    public async Task<TrustCommandResult> RunAsync(Func<TrustBook, TrustClock, long> command)
+    {
+        var result = await _host.Loop.AskAsync(() =>
+        {
+            var finished = new TaskCompletionSource<TrustCommandResult>(TaskCreationOptions.RunContinuationsAsynchronously);
+            _commands[command(Book, Clock)] = finished;
+            RunEffects();
+            return finished.Task;
+        }).ConfigureAwait(false);
+        return await result.ConfigureAwait(false);
+    }
+
+    /// <summary>The node is registered (again). Loop thread.</summary>
+    public void Registered(uint nodeId)
+    {
+        Book.Registered(nodeId);
+        RunEffects();
+    }
+
+    /// <summary>The registry answers again after a pause. Loop thread.</summary>
+    public void RegistryAvailable()
+    {
+        Book.RegistryAvailable();
+        RunEffects();
+    }
+
+    public void ReceivePoll(IReadOnlyList<RelayedRequest> requests, IReadOnlyList<RelayedResponse> responses)
+    {
+        Book.ReceivePoll(Clock, requests, responses);
+        RunEffects();
+    }
+
+    public string? HostnameOf(uint nodeId)
+    {
+        foreach (var peer in Book.Trusted)
+        {
+            if (peer.NodeId == nodeId)
+            {
+                return peer.Hostname.Length > 0 ? peer.Hostname : null;
+            }
+        }
+
+        return null;
+    }
+
+    private void Receive(uint nodeId, byte[] payload)
+    {
+        // Rule B3: the registry's key; when it cannot be asked, the book falls back to the pinned one.
+        _ = AnswerAsync(RegistryRequests.Lookup(nodeId), answer =>
+        {
+            var verdict = Book.ReceiveDirect(Clock, payload, nodeId, RegistrySession.KeyOf(answer) ?? []);
+            _logger.LogInformation("trust message from node {NodeId}: {Verdict}", nodeId, verdict);
+            RunEffects();
+        });
+    }
+
+    private void RunEffects()
+    {
+        while (!_isSaving && Book.TryGetEffect(Clock, out var effect))
+        {
+            Run(effect);
+        }
+    }
+
+    private void Run(TrustEffect effect)
+    {
+        switch (effect)
+        {
+            case TrustEffect.SendDirect send:
+                if (send.ExistingTunnelOnly && !_host.HasTunnel(send.NodeId))
+                {
+                    CompleteDirect(send.Token, false);
+                }
+                else
+                {
+                    new OutgoingTrustMessage(_host, send.Message, delivered => CompleteDirect(send.Token, delivered)).Start(send.NodeId);
+                }
+
+                break;
+            case TrustEffect.RequestHandshake request:
+                Ask(request.Token, request.NodeId != 0
+                    ? _requests.RequestHandshake(request.NodeId, request.Justification)
+                    : _requests.RequestHandshakeByName(request.Hostname, request.Justification));
+                break;
+            case TrustEffect.RespondHandshake respond:
+                Ask(respond.Token, _requests.RespondHandshake(respond.NodeId, respond.Accept));
+                break;
+            case TrustEffect.ReportTrust report:
+                Ask(report.Token, _requests.ReportTrust(report.NodeId));
+                break;
+            case TrustEffect.RevokeTrust revoke:
+                Ask(revoke.Token, _requests.RevokeTrust(revoke.NodeId));
+                break;
+            case TrustEffect.LookupKey lookup:
+                _ = AnswerAsync(RegistryRequests.Lookup(lookup.NodeId), answer =>
+                {
+                    Book.CompleteLookup(Clock, lookup.NodeId, ToLookup(answer));
+                    RunEffects();
+                });
+                break;
+            case TrustEffect.Save:
+                Save();
+                break;
+            case TrustEffect.TrustChanged:
+                _host.Node.SetTrust(Book.Snapshot);
+                break;
+            case TrustEffect.PeerRevoked revoked:
+                _host.Node.DropPeer(_host.Now, revoked.NodeId);
+                break;
+            case TrustEffect.PollSoon:
+                PollSoon?.Invoke();
+                break;
+            case TrustEffect.Raise raise:
+                _logger.LogInformation("{Event} node {NodeId} {Reason}", raise.Event.Name, raise.Event.PeerNodeId, raise.Event.Reason ?? string.Empty);
+                Raised?.Invoke(raise.Event);
+                break;
+            case TrustEffect.CommandFinished finished:
+                if (_commands.Remove(finished.Token, out var waiting))
+                {
+                    waiting.TrySetResult(finished.Result);
+                }
+
+                break;
+            default:
+                throw new InvalidOperationException($"unknown effect {effect.GetType().Name}");
+        }
+    }
+
+    private void CompleteDirect(long token, bool delivered)
+    {
+        Book.CompleteDirect(Clock, token, delivered);
+        RunEffects();
+    }
+
+    private void Ask(long token, RegistryRequest request) => _ = AnswerAsync(request, answer =>
+    {
+        if (answer?.Error is { } error)
+        {
+            _logger.LogInformation("registry refused {Request}: {Error}", request.Type, error);
+        }
+
+        Book.CompleteRegistry(Clock, token, answer is not null, answer?.Error);
+        RunEffects();
+    });
+
+    /// <summary>Asks the registry and continues on the loop; with null when it could not be asked.</summary>
+    private async Task AnswerAsync(RegistryRequest request, Action<RegistryAnswer?> next)
+    {
+        RegistryAnswer? answer = null;
+        try
+        {
+            answer = await _registry.SendAsync(request).ConfigureAwait(false);
+        }
+        catch (RegistryUnavailableException)
+        {
+            // Told as null: the book tries again later.
+        }
+
+        _host.Loop.Post(() => next(answer));
+    }
+
+    private void Save()
+    {
+        _isSaving = true;
+        var trust = Book.FormatTrustFile();
+        var extension = Book.FormatExtensionFile();
+        _ = Task.Run(() =>
+        {
+            try
+            {
+                _store.Save(trust, extension);
+            }
+            catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+            {
+                _logger.LogError("cannot save trust: {Error}", exception.Message);
+            }
+
+            _host.Loop.Post(() =>
+            {
+                _isSaving = false;
+                RunEffects();
+            });
+        });
+    }
+
+    private static TrustLookup ToLookup(RegistryAnswer? answer)
+    {
+        if (answer is null || (answer.Error is not null && !answer.IsNotFound))
+        {
+            return TrustLookup.Unavailable;
+        }
+
+        return new TrustLookup(true, RegistrySession.KeyOf(answer), RegistrySession.NetworksOf(answer), answer.Text("hostname"));
+    }
+}
