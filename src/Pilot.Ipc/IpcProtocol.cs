@@ -15,8 +15,8 @@ public static class IpcProtocol
     /// <summary>Socket path used when neither flag, <c>PILOT_SOCKET</c> nor config.json name one (07 §3.2).</summary>
     public const string DefaultSocketPath = "/tmp/pilot.sock";
 
-    /// <summary>Greatest payload of one datagram in bytes that an encrypted tunnel can carry (08 §3.2).</summary>
-    public const int MaxDatagram = 65437;
+    /// <summary>Greatest payload of one datagram in bytes: what fits one relayed UDP datagram (02 §16.1).</summary>
+    public const int MaxDatagram = 65428;
 
     /// <summary>Feature names that <c>hello</c> and <c>info</c> list; a client asks for nothing that is not listed.</summary>
     public static IReadOnlyList<string> Features { get; } =

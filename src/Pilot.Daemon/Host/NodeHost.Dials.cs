@@ -99,6 +99,9 @@ internal sealed partial class NodeHost
         };
     }
 
+    /// <summary>Why a datagram could not be sent.</summary>
+    internal static CommandException SendFailure(string error) => RefusedDial($"sendto: {error}");
+
     private static CommandException RefusedDial(string error) =>
         error.Contains("not found", StringComparison.Ordinal) ? new CommandException(IpcErrorCode.NotFound, error)
         : error.Contains("registry: request failed", StringComparison.Ordinal) || error.Contains("denied", StringComparison.Ordinal) || error.Contains("revoked", StringComparison.Ordinal)

@@ -15,6 +15,19 @@ internal sealed partial class NodeHost
 {
     private const int MaxListed = 1000; // entries of a list; a line may have 1 MiB and an entry takes under 600 bytes
 
+    private static readonly TimeSpan CounterInterval = TimeSpan.FromSeconds(1);
+    private EngineCounters _counters = new(0, 0, 0, 0, 0, 0, 0, 0, 0);
+
+    /// <summary>Numbers at most a second old. From any thread.</summary>
+    public EngineCounters LastCounters => Volatile.Read(ref _counters);
+
+    /// <summary>Keeps <see cref="LastCounters"/> fresh.</summary>
+    public void StartCounting()
+    {
+        Volatile.Write(ref _counters, Counters());
+        Loop.StartTimer(CounterInterval, StartCounting);
+    }
+
     public EngineCounters Counters()
     {
         var statistics = Node.Statistics;

@@ -74,7 +74,7 @@ internal sealed class IpcServer : IDisposable
 
         foreach (var session in _sessions.Values.ToArray())
         {
-            session.Close();
+            session.Dispose();
         }
 
         _poller.Dispose();
@@ -143,7 +143,7 @@ internal sealed class IpcServer : IDisposable
 
             if (_sessions.Count >= MaxClients || !IpcSocket.IsOwner(client))
             {
-                _logger.LogWarning(_sessions.Count >= MaxClients ? "ipc client refused: too many clients" : "ipc client refused: it belongs to another user");
+                _logger.LogWarning("ipc client refused: {Reason}", _sessions.Count >= MaxClients ? "too many clients" : "it belongs to another user");
                 client.Dispose();
                 continue;
             }
@@ -170,7 +170,7 @@ internal sealed class IpcServer : IDisposable
         foreach (var session in late ?? [])
         {
             _logger.LogWarning("ipc client cut: it did not read its replies for {Seconds} s", WriteDeadline.TotalSeconds);
-            session.Close();
+            session.Dispose();
         }
     }
 }

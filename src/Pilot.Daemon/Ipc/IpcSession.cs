@@ -10,7 +10,7 @@ using Pilot.Ipc;
 namespace Pilot.Daemon.Ipc;
 
 /// <summary>One client in command mode. All members run on the server's thread, except where stated.</summary>
-internal sealed class IpcSession
+internal sealed class IpcSession : IDisposable
 {
     private const int MaxConcurrent = 64; // commands with an id; then the client waits
     private const int MaxReplyBytes = 16 * 1024 * 1024; // unread replies; then the client is cut
@@ -28,6 +28,7 @@ internal sealed class IpcSession
     private int _running;
     private bool _isBlocked; // an in-order command runs: the next line waits
     private bool _inputEnded;
+    private bool _failed; // the client broke the protocol: it gets the reason and is closed
     private bool _isClosed;
 
     public IpcSession(IpcServer server, Socket socket, int token)
@@ -56,16 +57,16 @@ internal sealed class IpcSession
 
     public void OnReady(in Readiness readiness)
     {
-        if (readiness.IsHangUp)
-        {
-            // Both directions are closed over there: nobody will read a reply.
-            Close();
-            return;
-        }
-
         if (readiness.IsReadable)
         {
             Read();
+        }
+
+        if (readiness.IsHangUp)
+        {
+            // Both directions are closed over there: nobody will read a reply. What it sent last has been started.
+            Dispose();
+            return;
         }
 
         if (readiness.IsWritable)
@@ -76,7 +77,8 @@ internal sealed class IpcSession
         Settle();
     }
 
-    public void Close()
+    /// <summary>Ends the session: cancels its commands and closes its socket.</summary>
+    public void Dispose()
     {
         if (_isClosed)
         {
@@ -86,6 +88,7 @@ internal sealed class IpcSession
         _isClosed = true;
         _server.Remove(this);
         _gone.Cancel();
+        _gone.Dispose();
         _handOver?.Abandon();
         _socket.Dispose();
         _lines.Dispose();
@@ -104,7 +107,7 @@ internal sealed class IpcSession
 
             if (error != SocketError.Success)
             {
-                Close();
+                Dispose();
                 return;
             }
 
@@ -251,8 +254,6 @@ internal sealed class IpcSession
         _failed = true;
     }
 
-    private bool _failed;
-
     private void Enqueue(ReadOnlyMemory<byte> bytes)
     {
         if (_isClosed)
@@ -264,7 +265,7 @@ internal sealed class IpcSession
         if (_outputBytes > MaxReplyBytes)
         {
             _server.Logger.LogWarning("ipc client cut: {Bytes} bytes of replies unread", _outputBytes);
-            Close();
+            Dispose();
             return;
         }
 
@@ -291,7 +292,7 @@ internal sealed class IpcSession
 
             if (error != SocketError.Success)
             {
-                Close();
+                Dispose();
                 return;
             }
 
@@ -313,6 +314,7 @@ internal sealed class IpcSession
         {
             _isClosed = true; // for this server; the socket lives on in the engine
             _server.Remove(this);
+            _gone.Dispose();
             var early = _lines.Remaining.ToArray();
             _lines.Dispose();
             _server.Commands.SessionClosed(this);
@@ -320,9 +322,9 @@ internal sealed class IpcSession
             return;
         }
 
-        if (isFlushed && (_failed || (_inputEnded && _running == 0 && _lines.IsEmpty && !_server.Commands.IsSubscribed(this))))
+        if (isFlushed && (_failed || (_inputEnded && _running == 0 && !_server.Commands.IsSubscribed(this))))
         {
-            Close();
+            Dispose();
             return;
         }
 

@@ -15,8 +15,9 @@ namespace Pilot.Daemon.Registry;
 /// Keeps this node registered (00 §3): registers, restores everything the registry may have forgotten, sends heartbeats, polls for relayed
 /// handshakes, registers again when the NAT mapping or the registry's memory changes, and answers the node's questions.
 /// </summary>
-internal sealed class RegistrySession
+internal sealed class RegistrySession : IDisposable
 {
+    private static readonly TimeSpan LookWait = TimeSpan.FromMilliseconds(500);
     private static readonly TimeSpan MappingWait = TimeSpan.FromSeconds(1); // 00 §2.1 row 3
 
     private readonly DaemonSettings _settings;
@@ -32,6 +33,7 @@ internal sealed class RegistrySession
     private readonly SemaphoreSlim _wake = new(0, 1);
     private readonly TaskCompletionSource _mappingKnown = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _registered = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private TaskCompletionSource _pollDone = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private UdpEndpoint? _mapping;
     private string _registeredAddress = string.Empty;
     private volatile bool _registerWanted;
@@ -93,6 +95,8 @@ internal sealed class RegistrySession
 
     public bool IsRegistered => _registered.Task.IsCompleted;
 
+    public void Dispose() => _wake.Dispose();
+
     /// <summary>Heartbeats and polls until cancelled.</summary>
     public async Task RunAsync(CancellationToken cancellation)
     {
@@ -133,11 +137,19 @@ internal sealed class RegistrySession
         }
     }
 
-    /// <summary>Somebody looks at pending or trusted: poll now if the last one is not fresh.</summary>
-    public void Look()
+    /// <summary>Somebody looks at pending or trusted: polls now if the last poll is not fresh, and waits a moment for it (lessons 64).</summary>
+    public async Task LookAsync()
     {
-        Locked(() => _polls.Look(MonotonicClock.Now));
-        Wake();
+        var (due, done) = Locked(() =>
+        {
+            _polls.Look(MonotonicClock.Now);
+            return (_polls.NextPoll <= MonotonicClock.Now, _pollDone.Task);
+        });
+        if (due)
+        {
+            Wake();
+            await Task.WhenAny(done, Task.Delay(LookWait)).ConfigureAwait(false);
+        }
     }
 
     public async Task<RegistryAnswer> SetHostnameAsync(string hostname, CancellationToken cancellation)
@@ -346,7 +358,12 @@ internal sealed class RegistrySession
         }
         finally
         {
-            Locked(() => _polls.Finished(MonotonicClock.Now));
+            Locked(() =>
+            {
+                _polls.Finished(MonotonicClock.Now);
+                _pollDone.TrySetResult();
+                _pollDone = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            });
         }
     }
 

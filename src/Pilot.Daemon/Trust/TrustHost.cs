@@ -20,6 +20,8 @@ internal sealed class TrustHost : IDeadlineSource
     private readonly RegistryRequests _requests;
     private readonly ILogger _logger;
     private readonly Dictionary<long, TaskCompletionSource<TrustCommandResult>> _commands = [];
+    private (string Trust, string Extension) _saved;
+    private Task _writes = Task.CompletedTask;
     private bool _isSaving;
 
     public TrustHost(NodeHost host, TrustBook book, TrustStore store, RegistryClient registry, RegistryRequests requests, ILogger logger)
@@ -30,6 +32,7 @@ internal sealed class TrustHost : IDeadlineSource
         _registry = registry;
         _requests = requests;
         _logger = logger;
+        _saved = (book.FormatTrustFile(), book.FormatExtensionFile());
         host.Loop.AddDeadlineSource(this);
         host.HostnameOf = HostnameOf;
     }
@@ -93,6 +96,9 @@ internal sealed class TrustHost : IDeadlineSource
         Book.ReceivePoll(Clock, requests, responses);
         RunEffects();
     }
+
+    /// <summary>Writes what waits to be written; done when it is on disk. Loop thread.</summary>
+    public Task FlushAsync() => SaveAsync();
 
     public string? HostnameOf(uint nodeId)
     {
@@ -226,25 +232,43 @@ internal sealed class TrustHost : IDeadlineSource
     private void Save()
     {
         _isSaving = true;
-        var trust = Book.FormatTrustFile();
-        var extension = Book.FormatExtensionFile();
-        _ = Task.Run(() =>
-        {
-            try
-            {
-                _store.Save(trust, extension);
-            }
-            catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
-            {
-                _logger.LogError("cannot save trust: {Error}", exception.Message);
-            }
-
-            _host.Loop.Post(() =>
+        SaveAsync().ContinueWith(
+            _ => _host.Loop.Post(() =>
             {
                 _isSaving = false;
                 RunEffects();
-            });
-        });
+            }),
+            CancellationToken.None,
+            TaskContinuationOptions.ExecuteSynchronously,
+            TaskScheduler.Default);
+    }
+
+    /// <summary>Writes the state of this moment after every earlier write, off the loop thread. Unchanged files are left alone.</summary>
+    private Task SaveAsync()
+    {
+        var content = (Book.FormatTrustFile(), Book.FormatExtensionFile());
+        if (content == _saved)
+        {
+            return _writes;
+        }
+
+        _saved = content;
+        return _writes = _writes.ContinueWith(
+            _ =>
+            {
+                try
+                {
+                    _store.Save(content.Item1, content.Item2);
+                }
+                catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+                {
+                    _logger.LogError("cannot save trust: {Error}", exception.Message);
+                    _host.Loop.Post(() => _saved = default); // so that the next change, or the stop, writes again
+                }
+            },
+            CancellationToken.None,
+            TaskContinuationOptions.None,
+            TaskScheduler.Default);
     }
 
     private static TrustLookup ToLookup(RegistryAnswer? answer)

@@ -1,3 +1,4 @@
+using System.Buffers;
 using Pilot.Daemon.Host;
 using Pilot.Daemon.Loop;
 using Pilot.Engine.Streams;
@@ -9,7 +10,7 @@ namespace Pilot.Daemon.Trust;
 /// <summary>One message that comes in on port 444: collected until the JSON is whole, the peer ends, or 10 s are over (05 §2).</summary>
 internal sealed class IncomingTrustMessage(NodeHost host, Connection connection, Action<uint, byte[]> received) : IStreamOwner
 {
-    private readonly MemoryStream _collected = new();
+    private readonly ArrayBufferWriter<byte> _collected = new();
     private LoopTimer? _limit;
     private bool _isDone;
 
@@ -41,8 +42,8 @@ internal sealed class IncomingTrustMessage(NodeHost host, Connection connection,
             host.Touch(connection);
         }
 
-        var isWhole = any && TrustMessage.TryParse(_collected.GetBuffer().AsSpan(0, (int)_collected.Length), out var message) && message is not null;
-        if (isWhole || _collected.Length > TrustLimits.MaxIncomingBytes || connection.IsReadEnded || (signals & (ConnectionSignals.Failed | ConnectionSignals.Closed)) != 0)
+        var isWhole = any && TrustMessage.TryParse(_collected.WrittenSpan, out var message) && message is not null;
+        if (isWhole || _collected.WrittenCount > TrustLimits.MaxIncomingBytes || connection.IsReadEnded || (signals & (ConnectionSignals.Failed | ConnectionSignals.Closed)) != 0)
         {
             Finish();
         }
@@ -63,9 +64,9 @@ internal sealed class IncomingTrustMessage(NodeHost host, Connection connection,
             host.Touch(connection);
         }
 
-        if (_collected.Length is > 0 and <= TrustLimits.MaxIncomingBytes)
+        if (_collected.WrittenCount is > 0 and <= TrustLimits.MaxIncomingBytes)
         {
-            received(connection.RemoteAddress.Node, _collected.ToArray());
+            received(connection.RemoteAddress.Node, _collected.WrittenSpan.ToArray());
         }
     }
 }
