@@ -6,6 +6,10 @@ namespace Pilot.Engine.Streams;
 /// </summary>
 internal sealed class NewReno : ICongestionController
 {
+    // Growth per window in congestion avoidance, and half the least threshold. As large as the reference's segment, whatever ours
+    // is: with 1152-byte steps we would be slower than the reference on the same lossy path.
+    private const int LeastStep = StreamConstants.ReferenceSegmentSize;
+
     private int _segment;
     private long _avoided; // acknowledged bytes not yet turned into growth
 
@@ -23,6 +27,8 @@ internal sealed class NewReno : ICongestionController
 
     /// <inheritdoc/>
     public long PacingRate => 0;
+
+    private long Step => Math.Max(_segment, LeastStep);
 
     private long InitialWindow => Math.Min(10L * _segment, Math.Max(2L * _segment, 14600)); // RFC 6928 section 2
 
@@ -59,14 +65,14 @@ internal sealed class NewReno : ICongestionController
         if (_avoided >= Window)
         {
             _avoided -= Window;
-            Window += _segment;
+            Window += Step;
         }
     }
 
     /// <inheritdoc/>
     public void OnLoss(Instant now, long inFlight)
     {
-        SlowStartThreshold = Math.Max(Window / 2, 2L * _segment);
+        SlowStartThreshold = Math.Max(Window / 2, 2 * Step);
         Window = SlowStartThreshold;
         _avoided = 0;
     }
@@ -76,7 +82,7 @@ internal sealed class NewReno : ICongestionController
     {
         if (!repeated)
         {
-            SlowStartThreshold = Math.Max(Window / 2, 2L * _segment);
+            SlowStartThreshold = Math.Max(Window / 2, 2 * Step);
         }
         Window = _segment;
         _avoided = 0;
