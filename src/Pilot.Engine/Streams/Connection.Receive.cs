@@ -210,6 +210,10 @@ public sealed partial class Connection
         {
             _acks.RequestNow();
         }
+        else if (_receive.RunCount > 0)
+        {
+            _holes.OnDuplicate(now, AckFloor);
+        }
         else if (!_acks.IsHolding)
         {
             _quietPending = true; // acknowledges again without counting as a duplicate (6.4)

@@ -29,6 +29,9 @@ internal sealed class HoleReporter
         _remindAt = now + reminder;
     }
 
+    /// <summary>What was reported came again: the report may have been lost.</summary>
+    public void OnDuplicate(Instant now, TimeSpan floor) => _sackAt = Instant.Min(_sackAt, now + floor);
+
     /// <summary>The in-order end moved. <paramref name="holesLeft"/>: there is another hole.</summary>
     public void OnProgress(Instant now, bool holesLeft, TimeSpan floor)
     {
