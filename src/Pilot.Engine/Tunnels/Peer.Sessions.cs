@@ -139,64 +139,46 @@ internal sealed partial class Peer
         UpdateSessionDeadline();
     }
 
-    /// <summary>Opens a PILS frame of this peer under whichever key fits. Read-only until the tag has verified.</summary>
+    /// <summary>
+    /// Opens a PILS frame of this peer under whichever key fits: the one whose peer used this nonce prefix before,
+    /// else each in turn. Read-only until a tag has verified; a failed attempt leaves the frame as it was.
+    /// </summary>
     public bool TryOpen(Instant now, Span<byte> frame, in EncryptedFrame header, out Span<byte> packet, out bool isReplay)
     {
         isReplay = false;
         packet = default;
+        uint prefix = header.NoncePrefix;
+        ulong counter = header.Counter;
         Session? fitting = null;
-        if (_current is not null && (_sessions.Count == 1 || _current.HasPrefix(header.NoncePrefix)))
+        foreach (Session session in _sessions)
         {
-            fitting = _current;
-        }
-        else
-        {
-            foreach (Session session in _sessions)
+            if (session.HasPrefix(prefix))
             {
-                if (session.HasPrefix(header.NoncePrefix))
-                {
-                    fitting = session;
-                    break;
-                }
+                fitting = session;
+                break;
             }
         }
 
         if (fitting is not null)
         {
-            if (!fitting.IsNew(header.NoncePrefix, header.Counter))
+            if (!fitting.IsNew(prefix, counter))
             {
                 isReplay = true;
                 return false;
             }
 
-            if (_sessions.Count == 1 && fitting.TryOpen(frame, out packet))
+            if (fitting.TryOpen(frame, out packet))
             {
-                OnOpened(now, fitting, header);
+                OnOpened(now, fitting, prefix, counter);
                 return true;
-            }
-
-            if (_sessions.Count == 1)
-            {
-                return false;
             }
         }
 
-        // A failed attempt may destroy the frame: try on a copy.
-        Span<byte> copy = _context.Scratch(frame.Length);
-        for (int i = -1; i < _sessions.Count; i++)
+        foreach (Session session in _sessions)
         {
-            Session? session = i < 0 ? fitting : _sessions[i];
-            if (session is null || (i >= 0 && session == fitting) || !session.IsNew(header.NoncePrefix, header.Counter))
+            if (session != fitting && session.IsNew(prefix, counter) && session.TryOpen(frame, out packet))
             {
-                continue;
-            }
-
-            frame.CopyTo(copy);
-            if (session.TryOpen(copy, out Span<byte> opened))
-            {
-                packet = frame.Slice(TunnelFrame.EncryptedHeaderSize, opened.Length);
-                opened.CopyTo(packet);
-                OnOpened(now, session, header);
+                OnOpened(now, session, prefix, counter);
                 return true;
             }
         }
@@ -204,9 +186,9 @@ internal sealed partial class Peer
         return false;
     }
 
-    private void OnOpened(Instant now, Session session, in EncryptedFrame header)
+    private void OnOpened(Instant now, Session session, uint prefix, ulong counter)
     {
-        session.Record(header.NoncePrefix, header.Counter, _context.Random.NextUInt32());
+        session.Record(prefix, counter, _context.Random);
         if (!session.IsConfirmed)
         {
             Confirm(now, session);

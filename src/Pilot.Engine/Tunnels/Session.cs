@@ -68,8 +68,8 @@ internal sealed class Session : IDisposable
         return _windows.Count < TunnelConstants.MaxPrefixes;
     }
 
-    /// <summary>Records an authenticated frame. <paramref name="freshPrefix"/> is taken for sending if the peer happens to use ours.</summary>
-    public void Record(uint prefix, ulong counter, uint freshPrefix)
+    /// <summary>Records an authenticated frame. Should the peer use our prefix, we take another one: both directions share the key.</summary>
+    public void Record(uint prefix, ulong counter, IRandomSource random)
     {
         foreach (var entry in _windows)
         {
@@ -83,9 +83,9 @@ internal sealed class Session : IDisposable
         var window = new ReplayWindow(TunnelConstants.ReplayWindowSize);
         window.Record(counter);
         _windows.Add((prefix, window));
-        if (prefix == SendPrefix)
+        while (prefix == SendPrefix)
         {
-            SendPrefix = freshPrefix == prefix ? ~freshPrefix : freshPrefix;
+            SendPrefix = random.NextUInt32();
         }
     }
 
