@@ -3,9 +3,16 @@ using System.Buffers.Binary;
 namespace Pilot.Engine.Tests.Simulation;
 
 /// <summary>SplitMix64: the simulation's only source of chance. Children are independent of how much the parent was used.</summary>
-internal sealed class SimRandom(ulong seed) : IRandomSource
+internal sealed class SimRandom : IRandomSource
 {
-    private ulong _state = seed;
+    private readonly ulong _seed;
+    private ulong _state;
+
+    public SimRandom(ulong seed)
+    {
+        _seed = seed;
+        _state = seed;
+    }
 
     public SimRandom Child(string name)
     {
@@ -15,7 +22,7 @@ internal sealed class SimRandom(ulong seed) : IRandomSource
             hash = (hash ^ c) * 1099511628211;
         }
 
-        return new SimRandom(Mix(seed ^ hash));
+        return new SimRandom(Mix(_seed ^ hash));
     }
 
     public ulong NextUInt64()

@@ -103,8 +103,8 @@ internal sealed class Simulation
             Assert.True(status.ReceiveBuffered <= ReceiveLimit, $"{node.Name}: {status.ReceiveBuffered} bytes unread");
         }
 
-        NodeInspection inspection = node.Node.Inspect();
-        Assert.True(inspection.IsWithinCaps(out string? problem), $"{node.Name}: {problem}");
+        string? violation = node.Node.FindCapViolation();
+        Assert.True(violation is null, $"{node.Name}: {violation}");
     }
 
     public void CountImmediateWake(SimNode node)

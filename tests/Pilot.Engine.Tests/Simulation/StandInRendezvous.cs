@@ -86,7 +86,8 @@ internal sealed class StandInRendezvous : ISimRegistry
         else if (BeaconRelay.TryParse(bytes, out BeaconRelay relay) && _seen.TryGetValue(relay.Destination, out UdpEndpoint destination))
         {
             byte[] deliver = new byte[BeaconRelayDeliver.HeaderSize + relay.Frame.Length];
-            BeaconRelayDeliver.Write(deliver, relay.Sender, relay.Frame);
+            BeaconRelayDeliver.WriteHeader(deliver, relay.Sender);
+            relay.Frame.CopyTo(deliver.AsSpan(BeaconRelayDeliver.HeaderSize));
             Host.Send(destination, deliver);
         }
     }
