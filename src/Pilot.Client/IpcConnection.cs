@@ -59,7 +59,7 @@ internal sealed class IpcConnection : IDisposable
                 rest = rest[sent..];
             }
         }
-        catch (SocketException e)
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
         {
             throw Lost(e);
         }
