@@ -11,8 +11,7 @@ internal static class CliProgram
 {
     private const int UsageExit = 2;
 
-    /// <summary>Blocking on purpose: most commands are one request on this thread, and need no scheduler.</summary>
-    public static int Run(
+    public static async Task<int> RunAsync(
         string[] arguments, Stream stdout, Stream stderr, bool stderrIsTerminal, Func<string, string?> environment)
     {
         // --json counts wherever it stands, even where a flag expects its value.
@@ -27,7 +26,7 @@ internal static class CliProgram
 
             if (tokens[0] is "--help" or "-h")
             {
-                return BootstrapCommands.ShowUsage(output).GetAwaiter().GetResult();
+                return await BootstrapCommands.ShowUsage(output).ConfigureAwait(false);
             }
 
             string name = tokens[0] == "--version" ? "version" : tokens[0];
@@ -46,7 +45,7 @@ internal static class CliProgram
             ParsedArguments parsed = ParsedArguments.Parse(command, tokens.AsSpan(used));
             if (parsed.HelpRequested)
             {
-                return BootstrapCommands.ShowHelp(output, command).GetAwaiter().GetResult();
+                return await BootstrapCommands.ShowHelp(output, command).ConfigureAwait(false);
             }
 
             if (parsed.Count < command.RequiredArguments)
@@ -55,7 +54,7 @@ internal static class CliProgram
             }
 
             CommandContext context = new(command, parsed, output, PilotHome.FromEnvironment(environment), environment);
-            return command.Run(context).GetAwaiter().GetResult();
+            return await command.Run(context).ConfigureAwait(false);
         }
         catch (CliException e)
         {

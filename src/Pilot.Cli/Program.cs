@@ -3,5 +3,9 @@ using Pilot.Cli;
 
 [assembly: UnsupportedOSPlatform("windows")]
 
-return CliProgram.Run(
-    args, Console.OpenStandardOutput(), Console.OpenStandardError(), !Console.IsErrorRedirected, Environment.GetEnvironmentVariable);
+return await CliProgram.RunAsync(
+    args,
+    Console.OpenStandardOutput(),
+    Console.OpenStandardError(),
+    !Console.IsErrorRedirected,
+    Environment.GetEnvironmentVariable).ConfigureAwait(false);

@@ -221,7 +221,7 @@ internal sealed class DaemonService(DaemonSettings settings, ILoggerFactory logg
         }
     }
 
-    private SocketDatagramSocket OpenSocket()
+    private IDatagramSocket OpenSocket()
     {
         var colon = settings.Listen.LastIndexOf(':');
         if (colon < 0 || !ushort.TryParse(settings.Listen.AsSpan(colon + 1), NumberStyles.None, CultureInfo.InvariantCulture, out var port))
@@ -235,7 +235,7 @@ internal sealed class DaemonService(DaemonSettings settings, ILoggerFactory logg
         {
             try
             {
-                return SocketDatagramSocket.Open(address, last);
+                return DatagramSocket.Open(address, last);
             }
             catch (Exception exception) when (exception is SocketException or FormatException)
             {
@@ -245,7 +245,7 @@ internal sealed class DaemonService(DaemonSettings settings, ILoggerFactory logg
 
         try
         {
-            var socket = SocketDatagramSocket.Open(address, port);
+            var socket = DatagramSocket.Open(address, port);
             if (port == 0)
             {
                 _state!.WriteLastPort(socket.LocalEndpoint.Port);

@@ -1,0 +1,95 @@
+using System.Net;
+using System.Net.Sockets;
+
+namespace Pilot.Daemon.Net;
+
+/// <summary>Makes the bound UDP socket that both paths use: dual-stack where possible, with large buffers.</summary>
+internal static class DatagramSocketBinding
+{
+    private const int BufferBytes = 4 * 1024 * 1024; // wanted for each direction; the system may grant less
+    private const int LinuxSocketLevel = 1; // SOL_SOCKET
+    private const int LinuxForceReceiveBuffer = 33; // SO_RCVBUFFORCE, needs CAP_NET_ADMIN
+    private const int LinuxForceSendBuffer = 32; // SO_SNDBUFFORCE
+
+    /// <summary>Opens and binds.</summary>
+    /// <param name="host">IP text, or empty for all addresses.</param>
+    /// <param name="port">UDP port, 0 for any.</param>
+    /// <exception cref="SocketException">Address not available or in use.</exception>
+    /// <exception cref="FormatException">The host is not an IP.</exception>
+    public static Socket Bind(string host, int port)
+    {
+        var address = host.Length == 0 ? null : IPAddress.Parse(host);
+        if (address is { AddressFamily: AddressFamily.InterNetwork })
+        {
+            return Bind(AddressFamily.InterNetwork, new IPEndPoint(address, port), dualStack: false);
+        }
+
+        if (address is not null && !address.Equals(IPAddress.IPv6Any))
+        {
+            return Bind(AddressFamily.InterNetworkV6, new IPEndPoint(address, port), dualStack: false);
+        }
+
+        if (Socket.OSSupportsIPv6)
+        {
+            try
+            {
+                return Bind(AddressFamily.InterNetworkV6, new IPEndPoint(IPAddress.IPv6Any, port), dualStack: true);
+            }
+            catch (SocketException exception) when (exception.SocketErrorCode is SocketError.AddressFamilyNotSupported or SocketError.AddressNotAvailable)
+            {
+                // IPv6 is compiled in but switched off on this host.
+            }
+        }
+
+        return Bind(AddressFamily.InterNetwork, new IPEndPoint(IPAddress.Any, port), dualStack: false);
+    }
+
+    private static Socket Bind(AddressFamily family, IPEndPoint endpoint, bool dualStack)
+    {
+        var socket = new Socket(family, SocketType.Dgram, ProtocolType.Udp);
+        try
+        {
+            if (dualStack)
+            {
+                socket.DualMode = true;
+            }
+
+            SetBuffer(socket, LinuxForceReceiveBuffer, SocketOptionName.ReceiveBuffer);
+            SetBuffer(socket, LinuxForceSendBuffer, SocketOptionName.SendBuffer);
+            socket.Bind(endpoint);
+            return socket;
+        }
+        catch
+        {
+            socket.Dispose();
+            throw;
+        }
+    }
+
+    private static void SetBuffer(Socket socket, int linuxForce, SocketOptionName option)
+    {
+        if (OperatingSystem.IsLinux())
+        {
+            try
+            {
+                Span<byte> value = stackalloc byte[sizeof(int)];
+                BitConverter.TryWriteBytes(value, BufferBytes);
+                socket.SetRawSocketOption(LinuxSocketLevel, linuxForce, value);
+                return;
+            }
+            catch (SocketException)
+            {
+                // Not privileged: the system's limit applies below.
+            }
+        }
+
+        try
+        {
+            socket.SetSocketOption(SocketOptionLevel.Socket, option, BufferBytes);
+        }
+        catch (SocketException)
+        {
+            // Keeps the system's default.
+        }
+    }
+}
