@@ -1,1 +1,45 @@
-return 0;
+using System.Globalization;
+using Pilot.Benchmarks;
+using Pilot.Benchmarks.Engine;
+using Pilot.Benchmarks.Link;
+using Pilot.Benchmarks.Yardstick;
+
+CultureInfo.CurrentCulture = CultureInfo.InvariantCulture;
+try
+{
+    return await RunAsync(args).ConfigureAwait(false);
+}
+catch (BenchmarkException exception)
+{
+    await Console.Error.WriteLineAsync($"error: {exception.Message}").ConfigureAwait(false);
+    return 1;
+}
+
+static async Task<int> RunAsync(string[] args)
+{
+    switch (args)
+    {
+        case ["yardstick-source", var path, var total]:
+            YardstickRoles.Source(path, long.Parse(total));
+            return 0;
+        case ["yardstick-sender", var path, var port, var segment, var total]:
+            YardstickRoles.Sender(path, ushort.Parse(port), int.Parse(segment), long.Parse(total));
+            return 0;
+        case ["yardstick-receiver", var path, var total]:
+            YardstickRoles.Receiver(path, long.Parse(total));
+            return 0;
+        case ["yardstick-sink", var path, var total]:
+            YardstickRoles.Sink(path, long.Parse(total));
+            return 0;
+        case ["yardstick", .. var rest]:
+            return await YardstickCommand.RunAsync(rest).ConfigureAwait(false);
+        case ["engine"]:
+            EngineBenchmarks.Run(static (_, _) => { });
+            return 0;
+        case ["udp-link", var a, var b, .. var words]:
+            return await LinkRole.RunAsync(a, b, words).ConfigureAwait(false);
+        default:
+            await Console.Error.WriteLineAsync("usage: yardstick [--runs N] [--megabytes N]").ConfigureAwait(false);
+            return 2;
+    }
+}
