@@ -1,0 +1,14 @@
+namespace Pilot.Rendezvous.Beacon;
+
+/// <summary>What a beacon may ask the registry of the same process (spec 04 section 4.5).</summary>
+public interface IBeaconDirectory
+{
+    /// <summary>True when the requester may learn the target's endpoint: consent, a shared network, or a public target.</summary>
+    bool MayPunch(uint requester, uint target);
+
+    /// <summary>True when the node registered, or signed a request, from this source address at or after the given time.</summary>
+    /// <param name="node">Node id.</param>
+    /// <param name="address">IPv6 bits, IPv4 mapped.</param>
+    /// <param name="since">Earliest time that counts.</param>
+    bool HasProof(uint node, UInt128 address, DateTimeOffset since);
+}

@@ -1,0 +1,96 @@
+using Pilot.Protocol;
+using Pilot.Protocol.Registry;
+
+namespace Pilot.Rendezvous.Registry;
+
+// Before a decision: rate limits, and which signature is to be verified with which key.
+internal sealed partial class RegistryCore
+{
+    private readonly RequestLimits _limits;
+
+    /// <summary>Charges the limits that come before authentication and tells what must be verified. Reads the key from the state.</summary>
+    public Admission Admit(DateTimeOffset now, RegistryConnection connection, RegistryRequest request)
+    {
+        SignatureTask signature = FindSignature(request);
+        UInt128 address = _limits.OfAddress(connection.Source);
+        switch (request.Type)
+        {
+            case "register":
+                return new Admission(null, default, _limits.Registrations.TryTake(now, address, out TimeSpan wait) ? null : wait);
+            case "lookup" or "list_nodes" or "resolve_hostname":
+                UInt128 key = Has(RegistryPolicy.LimitPerNode) && ActiveNode(connection) is { } viewer ? RequestLimits.OfNode(viewer.Id) : address;
+                return Charge(_limits.Queries, now, key, connection, "queries", signature);
+            case "heartbeat":
+                return AdmitSigned(_limits.Heartbeats, now, address, connection, "heartbeats", signature);
+            case "resolve":
+                return AdmitSigned(_limits.Resolves, now, address, connection, "resolves", signature);
+            default:
+                if (!Has(RegistryPolicy.LimitPerNode))
+                {
+                    return new Admission(null, signature, null);
+                }
+
+                return signature.Signer != 0 ? AdmitSigned(_limits.Failures, now, address, connection, "failed requests", signature)
+                    : ActiveNode(connection) is not null ? new Admission(null, signature, null)
+                    : Charge(_limits.Unsigned, now, address, connection, "requests", signature);
+        }
+    }
+
+    private static Admission Charge(RateLimiter limiter, DateTimeOffset now, UInt128 key, RegistryConnection connection, string what, SignatureTask signature) =>
+        limiter.TryTake(now, key, out TimeSpan wait) ? new Admission(null, signature, null) : new Admission(RateLimited(connection, what, wait), default, null);
+
+    // Per node: the address pays only for failures (see AcceptIdentity), and a connection that proved the signer is never locked out by its neighbours.
+    private Admission AdmitSigned(RateLimiter limiter, DateTimeOffset now, UInt128 address, RegistryConnection connection, string what, SignatureTask signature)
+    {
+        if (!Has(RegistryPolicy.LimitPerNode))
+        {
+            return Charge(limiter, now, address, connection, what, signature);
+        }
+
+        return connection.Proves(signature.Signer, signature.Key) || limiter.HasToken(now, address)
+            ? new Admission(null, signature, null)
+            : new Admission(RateLimited(connection, what, TimeSpan.FromSeconds(1)), default, null);
+    }
+
+    private static Refusal RateLimited(RegistryConnection connection, string what, TimeSpan wait) =>
+        new($"rate limited: too many {what} from {connection.SourceText}", RegistryErrorCode.RateLimited, wait);
+
+    private SignatureTask FindSignature(RegistryRequest request)
+    {
+        uint node = request.GetUInt32("node_id");
+        switch (request.Type)
+        {
+            case "heartbeat": return Task(request, node, Challenge.Heartbeat(node));
+            case "poll_handshakes": return Task(request, node, Challenge.PollHandshakes(node));
+            case "report_trust": return Task(request, node, Challenge.ReportTrust(node, request.GetUInt32("peer_id")));
+            case "revoke_trust": return Task(request, node, Challenge.RevokeTrust(node, request.GetUInt32("peer_id")));
+            case "respond_handshake": return Task(request, node, Challenge.Respond(node, request.GetUInt32("peer_id")));
+            case "set_hostname": return Task(request, node, Challenge.SetHostname(node));
+            case "set_visibility": return Task(request, node, Challenge.SetVisibility(node));
+            case "set_tags": return Task(request, node, Challenge.SetTags(node));
+            case "set_task_exec": return Task(request, node, Challenge.SetTaskExec(node));
+            case "deregister": return Task(request, node, Challenge.Deregister(node));
+            case "rotate_key": return Task(request, node, Challenge.Rotate(node));
+            case "resolve":
+                uint requester = request.GetUInt32("requester_id");
+                return Task(request, requester, Challenge.Resolve(requester, node));
+            case "punch":
+                return Task(request, request.GetUInt32("requester_id"), Challenge.Punch(request.GetUInt32("node_a"), request.GetUInt32("node_b")));
+            case "request_handshake":
+                uint from = request.GetUInt32("from_node_id");
+                return IsByName(request)
+                    ? Task(request, from, Challenge.HandshakeByName(from, request.GetString("to_hostname")))
+                    : Task(request, from, Challenge.Handshake(from, request.GetUInt32("to_node_id")));
+            case "resolve_hostname" when request.HasString("signature") && Has(RegistryPolicy.RequesterIdentity):
+                uint asker = request.GetUInt32("requester_id");
+                return Task(request, asker, Challenge.ResolveHostname(asker, request.GetString("hostname")));
+            default:
+                return default;
+        }
+    }
+
+    private SignatureTask Task(RegistryRequest request, uint signer, string challenge) =>
+        State.Nodes.TryGetValue(signer, out NodeRecord? node)
+            ? new SignatureTask(signer, node.Key, challenge, request.GetString("signature"))
+            : default;
+}

@@ -1,0 +1,174 @@
+using Pilot.Protocol;
+using Pilot.Protocol.Registry;
+
+namespace Pilot.Rendezvous.Registry;
+
+// Beacons, networks and their nodes (spec 03 section 6.9), and the refusal of replication (section 10)
+internal sealed partial class RegistryCore
+{
+    private const int EmptyListBytes = 96;
+    private const int NodeEntryBytes = 320; // all fixed members with their names, two addresses, time and role
+
+    private readonly Dictionary<uint, BeaconRecord> _beacons = [];
+
+    private object BeaconRegister(Turn turn)
+    {
+        uint id = turn.Request.GetUInt32("beacon_id");
+        string address = turn.Request.GetString("addr");
+        if (id == 0)
+        {
+            return Refusal.Invalid("beacon_id required");
+        }
+
+        if (address.Length == 0)
+        {
+            return Refusal.Invalid("addr required");
+        }
+
+        UInt128 source = turn.Connection.Source.Ip;
+        bool fresh = _beacons.TryGetValue(id, out BeaconRecord? known) && IsFresh(known, turn.Now);
+        if (Has(RegistryPolicy.BeaconSource) && turn.Admin != AdminState.Valid && !_options.AllowedBeacons.Contains(address))
+        {
+            if (!UdpEndpoint.TryParse(address, out UdpEndpoint parsed) || parsed.Ip != source || parsed.Port == 0)
+            {
+                return Refusal.Unauthorized("beacon address is not its source address");
+            }
+
+            if (fresh && known!.Source != source)
+            {
+                return new Refusal("beacon id is in use", RegistryErrorCode.Conflict);
+            }
+        }
+
+        if (known is null && _beacons.Count >= _options.Limits.MaxBeacons)
+        {
+            return new Refusal("beacon table is full", RegistryErrorCode.Full);
+        }
+
+        _beacons[id] = new BeaconRecord(address, source, turn.Now);
+        return new BeaconRegisterResponse { BeaconId = id };
+    }
+
+    private object BeaconList(Turn turn)
+    {
+        var entries = new List<BeaconEntry>();
+        foreach ((uint id, BeaconRecord beacon) in _beacons)
+        {
+            if (IsFresh(beacon, turn.Now))
+            {
+                entries.Add(new BeaconEntry { Id = id, Addr = beacon.Address });
+            }
+        }
+
+        return new BeaconListResponse { Beacons = entries };
+    }
+
+    private bool IsFresh(BeaconRecord beacon, DateTimeOffset now) => now - beacon.SeenAt <= _options.BeaconLifetime;
+
+    private object ListNetworks(Turn turn)
+    {
+        var entries = new List<NetworkEntry>
+        {
+            new() { Id = 0, Name = "backbone", JoinRule = "open", Members = State.LiveCount, Created = State.Created.ToUnixTimeSeconds() },
+        };
+        foreach (NetworkRecord network in State.Networks.Values)
+        {
+            entries.Add(new NetworkEntry
+            {
+                Id = network.Id,
+                Name = network.Name,
+                JoinRule = network.JoinRule,
+                Members = network.Members.Count,
+                Enterprise = network.Enterprise,
+                Created = network.Created.ToUnixTimeSeconds(),
+            });
+        }
+
+        return new ListNetworksResponse { Networks = entries };
+    }
+
+    private object ListNodes(Turn turn)
+    {
+        ushort networkId = turn.Request.GetUInt16("network_id");
+        if (networkId == 0)
+        {
+            return turn.Admin == AdminState.Valid
+                ? ListPage(turn, null, State.Nodes.Values.Where(n => n.Status == NodeStatus.Live).Select(n => n.Id).Order())
+                : Refusal.Unauthorized("listing backbone nodes is not permitted (use lookup with a specific node_id)");
+        }
+
+        if (!State.Networks.TryGetValue(networkId, out NetworkRecord? network))
+        {
+            return new Refusal($"network {networkId}: network not found", RegistryErrorCode.NotFound);
+        }
+
+        bool member = ActiveNode(turn.Connection) is { } viewer && network.Members.Contains(viewer.Id);
+        return !Has(RegistryPolicy.MemberPrivacy) || member || turn.Admin == AdminState.Valid
+            ? ListPage(turn, network, network.Members)
+            : Refusal.Unauthorized("members are listed to members only");
+    }
+
+    // A page starts behind the node named by the cursor, and ends at the limit or where the answer would be too long for a reference client.
+    private ListNodesResponse ListPage(Turn turn, NetworkRecord? network, IEnumerable<uint> ids)
+    {
+        int room = _options.Limits.MaxAnswerBytes - EmptyListBytes;
+        int limit = turn.Request.TryGetInteger("limit", out long wanted) && wanted > 0 ? (int)Math.Min(wanted, int.MaxValue) : int.MaxValue;
+        bool skipping = uint.TryParse(turn.Request.GetString("cursor"), out uint after);
+        var entries = new List<NodeEntry>();
+        string? next = null;
+        foreach (uint id in ids)
+        {
+            if (skipping)
+            {
+                skipping = id != after;
+                continue;
+            }
+
+            NodeEntry entry = Entry(id, network);
+            room -= NodeEntryBytes + JsonSize.UpperBound(entry.Hostname ?? "") + JsonSize.UpperBound(entry.ExternalId ?? "")
+                + (entry.Tags?.Sum(t => JsonSize.UpperBound(t) + 1) ?? 0);
+            if (entries.Count >= limit || room < 0)
+            {
+                next = entries.Count > 0 ? entries[^1].NodeId.ToString(System.Globalization.CultureInfo.InvariantCulture) : null;
+                break;
+            }
+
+            entries.Add(entry);
+        }
+
+        return new ListNodesResponse { Nodes = entries, NextCursor = next };
+    }
+
+    private NodeEntry Entry(uint id, NetworkRecord? network)
+    {
+        string address = new PilotAddress(network?.Id ?? 0, id).ToString();
+        string? role = network?.Roles.GetValueOrDefault(id);
+        if (!State.TryGetLive(id, out NodeRecord? node))
+        {
+            return new NodeEntry { NodeId = id, Address = address, Offline = true, Role = role };
+        }
+
+        return new NodeEntry
+        {
+            NodeId = id,
+            Address = address,
+            Public = node.Public,
+            PoloScore = node.PoloScore,
+            LastSeen = Rfc3339(node.LastSeen),
+            RealAddr = node.Public ? node.Endpoint : null,
+            Hostname = TextOrNull(node.Hostname),
+            Tags = node.Tags.Length > 0 ? node.Tags : null,
+            TaskExec = node.TaskExec ? true : null,
+            ExternalId = TextOrNull(node.ExternalId),
+            Role = role,
+        };
+    }
+
+    private object SubscribeReplication(Turn turn)
+    {
+        turn.Connection.CloseRequested = true;
+        return new ErrorResponse { Error = "replication not configured" };
+    }
+
+    private sealed record BeaconRecord(string Address, UInt128 Source, DateTimeOffset SeenAt);
+}

@@ -1,0 +1,153 @@
+using System.Security.Cryptography;
+using System.Text;
+using Pilot.Protocol.Registry;
+
+namespace Pilot.Rendezvous.Registry;
+
+/// <summary>
+/// The registry's decisions. No I/O, no clock, no cryptography, no serialisation: a request and its verified signature go in, a response object and
+/// events come out, and the events are applied to the state. One caller at a time. The rules stand in the other files of this class, by subject.
+/// </summary>
+internal sealed partial class RegistryCore
+{
+    private readonly RegistryOptions _options;
+    private readonly byte[] _adminToken;
+    private readonly Dictionary<string, Func<Turn, object>> _handlers;
+
+    public RegistryCore(RegistryOptions options, DateTimeOffset now)
+    {
+        _options = options;
+        _adminToken = Encoding.UTF8.GetBytes(options.AdminToken);
+        State = new RegistryState(now);
+        Started = now;
+        NextTick = now + options.ReapInterval;
+        _limits = new RequestLimits(options);
+        _handlers = new(StringComparer.Ordinal)
+        {
+            ["register"] = Register,
+            ["lookup"] = Lookup,
+            ["resolve"] = Resolve,
+            ["resolve_hostname"] = ResolveHostname,
+            ["check_trust"] = CheckTrust,
+            ["punch"] = Punch,
+            ["set_hostname"] = SetHostname,
+            ["set_visibility"] = SetVisibility,
+            ["set_tags"] = SetTags,
+            ["set_task_exec"] = SetTaskExec,
+            ["rotate_key"] = RotateKey,
+            ["report_trust"] = ReportTrust,
+            ["revoke_trust"] = RevokeTrust,
+            ["request_handshake"] = RequestHandshake,
+            ["poll_handshakes"] = PollHandshakes,
+            ["respond_handshake"] = RespondHandshake,
+            ["heartbeat"] = Heartbeat,
+            ["deregister"] = Deregister,
+            ["get_polo_score"] = GetPoloScore,
+            ["set_polo_score"] = SetPoloScore,
+            ["update_polo_score"] = UpdatePoloScore,
+            ["beacon_register"] = BeaconRegister,
+            ["beacon_list"] = BeaconList,
+            ["list_networks"] = ListNetworks,
+            ["list_nodes"] = ListNodes,
+            ["subscribe_replication"] = SubscribeReplication,
+        };
+    }
+
+    public RegistryState State { get; }
+
+    public DateTimeOffset Started { get; }
+
+    /// <summary>Called with every event after it was applied.</summary>
+    public Action<RegistryEvent>? Observer { get; set; }
+
+    /// <summary>Requests that reached dispatch, unknown types and errors included.</summary>
+    public long RequestCount { get; private set; }
+
+    private bool Has(RegistryPolicy rule) => (_options.Policy & rule) != 0;
+
+    /// <summary>Decides a request whose signature was verified, and applies what it changes. The result is a response record or an <see cref="ErrorResponse"/>.</summary>
+    public object Execute(DateTimeOffset now, RegistryConnection connection, RegistryRequest request, in Admission admission, SignatureVerdict verdict)
+    {
+        RequestCount++;
+        if (admission.Refusal is not null)
+        {
+            return admission.Refusal.ToResponse();
+        }
+
+        var turn = new Turn(now, connection, request, verdict, CheckAdminToken(request)) { RegisterRetryAfter = admission.RegisterRetryAfter };
+        if (AcceptIdentity(turn) is { } limited)
+        {
+            return limited.ToResponse();
+        }
+
+        Commit(turn);
+        object result = _handlers.TryGetValue(request.Type, out Func<Turn, object>? handler)
+            ? handler(turn)
+            : new Refusal("unknown message type", RegistryErrorCode.UnknownType);
+        Commit(turn);
+        return result is Refusal refusal ? refusal.ToResponse() : result;
+    }
+
+    /// <summary>Applies an event from outside the rules: replay of a store, or set-up of a test.</summary>
+    public void Apply(RegistryEvent happened)
+    {
+        State.Apply(happened);
+        Observer?.Invoke(happened);
+    }
+
+    private void Commit(Turn turn)
+    {
+        foreach (RegistryEvent happened in turn.Events)
+        {
+            Apply(happened);
+        }
+
+        turn.Events.Clear();
+    }
+
+    private AdminState CheckAdminToken(RegistryRequest request)
+    {
+        if (!request.HasString("admin_token"))
+        {
+            return AdminState.Absent;
+        }
+
+        if (_adminToken.Length == 0)
+        {
+            return AdminState.Disabled;
+        }
+
+        return CryptographicOperations.FixedTimeEquals(Encoding.UTF8.GetBytes(request.GetString("admin_token")), _adminToken)
+            ? AdminState.Valid
+            : AdminState.Wrong;
+    }
+
+    /// <summary>Check of a request that the node itself must have signed (spec 03 section 4.3); null when it passes.</summary>
+    private Refusal? CheckSigned(Turn turn, NodeRecord node, bool adminMay = false)
+    {
+        Refusal? refusal = CheckSignature(turn, node);
+        return refusal is not null && adminMay && turn.Admin == AdminState.Valid ? null : refusal;
+    }
+
+    private Refusal? CheckSignature(Turn turn, NodeRecord node)
+    {
+        SignatureVerdict verdict = turn.Verdict;
+        return verdict.State switch
+        {
+            SignatureState.Missing => Refusal.Unauthorized("signature required for authenticated node"),
+            SignatureState.BadEncoding => new Refusal(verdict.EncodingError, RegistryErrorCode.Invalid),
+            SignatureState.Valid when verdict.Signer == node.Id && verdict.Key == node.Key => CheckExpiry(turn, node),
+            _ => Refusal.Unauthorized("signature verification failed"),
+        };
+    }
+
+    private Refusal? CheckExpiry(Turn turn, NodeRecord node) =>
+        Has(RegistryPolicy.KeyExpiry) && IsExpired(node, turn.Now) ? Expired(node) : null;
+
+    private static bool IsExpired(NodeRecord node, DateTimeOffset now) => node.KeyExpires is { } end && now >= end;
+
+    private static Refusal Expired(NodeRecord node) =>
+        new($"node {node.Id}: key expired at {Rfc3339(node.KeyExpires!.Value)}", RegistryErrorCode.Expired);
+
+    private static string Rfc3339(DateTimeOffset time) => time.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", System.Globalization.CultureInfo.InvariantCulture);
+}

@@ -1,0 +1,76 @@
+using System.Text;
+using Pilot.Protocol;
+
+namespace Pilot.Rendezvous.Registry;
+
+/// <summary>Outcome of looking at the member <c>signature</c>.</summary>
+internal enum SignatureState
+{
+    /// <summary>The request is not signed by its nature, or the signer is unknown.</summary>
+    NotChecked,
+    Missing,
+    BadEncoding,
+    Invalid,
+    Valid,
+}
+
+/// <summary>What must be verified before a request is decided. Taken from the state under its owner, verified anywhere.</summary>
+internal readonly record struct SignatureTask(uint Signer, PublicKey Key, string Challenge, string Signature)
+{
+    /// <summary>Verifies; about 60 microseconds of processor time when a signature is there. Stateless, any thread.</summary>
+    public SignatureVerdict Verify()
+    {
+        if (Signer == 0)
+        {
+            return default;
+        }
+
+        if (Signature.Length == 0)
+        {
+            return new SignatureVerdict(SignatureState.Missing, Signer, Key, 0);
+        }
+
+        if (!StandardBase64.TryDecode(Signature, out byte[]? signature))
+        {
+            return new SignatureVerdict(SignatureState.BadEncoding, Signer, Key, Base64Errors.FirstIllegalByte(Signature));
+        }
+
+        Span<byte> key = stackalloc byte[PublicKey.Size];
+        Key.Write(key);
+        bool valid = signature.Length == Ed25519.SignatureSize && Ed25519.Verify(key, Encoding.UTF8.GetBytes(Challenge), signature);
+        return new SignatureVerdict(valid ? SignatureState.Valid : SignatureState.Invalid, Signer, Key, 0);
+    }
+}
+
+/// <summary>A verified signature, with the key that it was verified with: a key changed in between makes it worthless.</summary>
+internal readonly record struct SignatureVerdict(SignatureState State, uint Signer, PublicKey Key, int ErrorOffset)
+{
+    public string EncodingError => $"invalid signature encoding: illegal base64 data at input byte {ErrorOffset}";
+}
+
+/// <summary>Where a text stops being base64, in the words of the reference.</summary>
+internal static class Base64Errors
+{
+    public static int FirstIllegalByte(string text)
+    {
+        int digits = 0;
+        for (int i = 0; i < text.Length; i++)
+        {
+            char c = text[i];
+            if (c is '\r' or '\n')
+            {
+                continue;
+            }
+
+            bool padding = c == '=' && digits % 4 >= 2;
+            if (!char.IsAsciiLetterOrDigit(c) && c is not ('+' or '/') && !padding)
+            {
+                return i;
+            }
+
+            digits++;
+        }
+
+        return text.Length;
+    }
+}

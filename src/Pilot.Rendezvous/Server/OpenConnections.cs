@@ -1,0 +1,96 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using Microsoft.AspNetCore.Connections;
+using Pilot.Protocol;
+
+namespace Pilot.Rendezvous.Server;
+
+/// <summary>The open connections of the registry: counts per address, and deadlines that one sweep watches, so that a request arms no timer of its own.</summary>
+internal sealed class OpenConnections(ConnectionLimits limits)
+{
+    private readonly ConcurrentDictionary<OpenConnection, byte> _open = new();
+    private readonly Dictionary<UInt128, int> _perAddress = [];
+    private readonly Lock _counting = new();
+    private int _count;
+
+    public int Count => Volatile.Read(ref _count);
+
+    /// <summary>Admits a connection; null when a limit is reached.</summary>
+    public OpenConnection? TryAdd(ConnectionContext context, UdpEndpoint source)
+    {
+        UInt128 address = AddressKey(source);
+        lock (_counting)
+        {
+            int held = _perAddress.GetValueOrDefault(address);
+            if (_count >= limits.MaxConnections || held >= limits.MaxPerAddress)
+            {
+                return null;
+            }
+
+            _perAddress[address] = held + 1;
+            _count++;
+        }
+
+        var connection = new OpenConnection(context, address);
+        _open[connection] = 0;
+        return connection;
+    }
+
+    public void Remove(OpenConnection connection)
+    {
+        if (!_open.TryRemove(connection, out _))
+        {
+            return;
+        }
+
+        lock (_counting)
+        {
+            _count--;
+            int held = _perAddress[connection.Address] - 1;
+            if (held == 0)
+            {
+                _perAddress.Remove(connection.Address);
+            }
+            else
+            {
+                _perAddress[connection.Address] = held;
+            }
+        }
+    }
+
+    /// <summary>Aborts connections whose deadline has passed. Returns how many.</summary>
+    public int AbortOverdue()
+    {
+        long now = Stopwatch.GetTimestamp();
+        int aborted = 0;
+        foreach (OpenConnection connection in _open.Keys)
+        {
+            if (connection.IsOverdue(now))
+            {
+                connection.Abort();
+                aborted++;
+            }
+        }
+
+        return aborted;
+    }
+
+    private static UInt128 AddressKey(UdpEndpoint source) => source.IsIPv4 ? source.Ip : source.Ip >> 64 << 64;
+}
+
+/// <summary>One admitted connection and the time by which its peer must have done the next thing.</summary>
+internal sealed class OpenConnection(ConnectionContext context, UInt128 address)
+{
+    private long _deadline = long.MaxValue;
+
+    public UInt128 Address { get; } = address;
+
+    public void Arm(TimeSpan timeout) =>
+        Volatile.Write(ref _deadline, Stopwatch.GetTimestamp() + (long)(timeout.TotalSeconds * Stopwatch.Frequency));
+
+    public void Disarm() => Volatile.Write(ref _deadline, long.MaxValue);
+
+    public bool IsOverdue(long now) => now > Volatile.Read(ref _deadline);
+
+    public void Abort() => context.Abort(new ConnectionAbortedException("deadline passed"));
+}

@@ -1,0 +1,120 @@
+using System.Buffers;
+using System.IO.Pipelines;
+using System.Net;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.Extensions.Logging;
+using Pilot.Protocol;
+using Pilot.Protocol.Registry;
+using Pilot.Rendezvous.Registry;
+
+namespace Pilot.Rendezvous.Server;
+
+/// <summary>Reads request frames from one connection and answers them in order (spec 03 section 2). Answers to pipelined requests leave together.</summary>
+internal sealed class RegistryConnectionHandler(
+    RegistryService registry, OpenConnections connections, ConnectionLimits limits, ILogger<RegistryConnectionHandler> logger) : ConnectionHandler
+{
+    private const int FlushThreshold = 64 * 1024; // bytes of answers held back while more requests are at hand
+
+    public override async Task OnConnectedAsync(ConnectionContext connection)
+    {
+        UdpEndpoint source = SourceOf(connection);
+        OpenConnection? open = connections.TryAdd(connection, source);
+        if (open is null)
+        {
+            logger.LogWarning("connection refused: limit reached for {Address}", source.IpText());
+            return;
+        }
+
+        var peer = new RegistryConnection(source);
+        try
+        {
+            await ServeAsync(connection, open, peer);
+        }
+        catch (Exception e) when (e is ConnectionResetException or ConnectionAbortedException or IOException or OperationCanceledException)
+        {
+            logger.LogDebug("connection of {Address} ended: {Reason}", source.IpText(), e.Message);
+        }
+        finally
+        {
+            connections.Remove(open);
+            registry.Disconnect(peer);
+        }
+    }
+
+    private async Task ServeAsync(ConnectionContext connection, OpenConnection open, RegistryConnection peer)
+    {
+        PipeReader input = connection.Transport.Input;
+        PipeWriter output = connection.Transport.Output;
+        bool midFrame = false;
+        while (true)
+        {
+            if (!midFrame)
+            {
+                open.Arm(limits.IdleTimeout);
+            }
+
+            ReadResult read = await input.ReadAsync();
+            ReadOnlySequence<byte> buffer = read.Buffer;
+            if (!midFrame && !buffer.IsEmpty)
+            {
+                open.Arm(limits.FrameTimeout);
+            }
+
+            bool any = false;
+            RegistryFrameStatus status;
+            while ((status = RegistryFrame.TryReadFrame(ref buffer, RegistryFrame.MaxRequestBody, out ReadOnlySequence<byte> body)) == RegistryFrameStatus.Complete)
+            {
+                byte[]? answer = registry.Handle(peer, body.ToArray());
+                if (answer is null)
+                {
+                    await FlushAsync(output, open);
+                    return;
+                }
+
+                RegistryFrame.Write(output, answer);
+                any = true;
+                if (peer.CloseRequested || output.UnflushedBytes >= FlushThreshold)
+                {
+                    await FlushAsync(output, open);
+                }
+
+                if (peer.CloseRequested)
+                {
+                    return;
+                }
+            }
+
+            if (any && !await FlushAsync(output, open))
+            {
+                return;
+            }
+
+            if (status == RegistryFrameStatus.TooLarge || (read.IsCompleted && status != RegistryFrameStatus.Complete))
+            {
+                return;
+            }
+
+            // The deadline of a frame runs from its first byte; further bytes do not extend it.
+            bool partial = !buffer.IsEmpty;
+            if (partial && (any || !midFrame))
+            {
+                open.Arm(limits.FrameTimeout);
+            }
+
+            midFrame = partial;
+            input.AdvanceTo(buffer.Start, buffer.End);
+        }
+    }
+
+    private async ValueTask<bool> FlushAsync(PipeWriter output, OpenConnection open)
+    {
+        open.Arm(limits.WriteTimeout);
+        FlushResult flushed = await output.FlushAsync();
+        open.Disarm();
+        return !flushed.IsCompleted && !flushed.IsCanceled;
+    }
+
+    private static UdpEndpoint SourceOf(ConnectionContext connection) => connection.RemoteEndPoint is IPEndPoint remote
+        ? UdpEndpoint.FromBytes(remote.Address.GetAddressBytes(), (ushort)remote.Port)
+        : default;
+}

@@ -1,0 +1,30 @@
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+
+namespace Pilot.Rendezvous.Server;
+
+/// <summary>Runs the registry's timers and cuts off connections that are past their deadline.</summary>
+internal sealed class RegistryTimers(RegistryService registry, OpenConnections connections, ConnectionLimits limits, ILogger<RegistryTimers> logger)
+    : BackgroundService
+{
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        using var timer = new PeriodicTimer(limits.SweepInterval);
+        try
+        {
+            while (await timer.WaitForNextTickAsync(stoppingToken))
+            {
+                registry.Tick();
+                int aborted = connections.AbortOverdue();
+                if (aborted > 0)
+                {
+                    logger.LogDebug("closed {Count} connections past their deadline", aborted);
+                }
+            }
+        }
+        catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
+        {
+            logger.LogDebug("registry timers stopped");
+        }
+    }
+}

@@ -1,0 +1,66 @@
+using Pilot.Rendezvous.Beacon;
+using Pilot.Rendezvous.Registry;
+using Pilot.Rendezvous.Server;
+
+namespace Pilot.Rendezvous.Startup;
+
+/// <summary>All that flags, environment and configuration file say.</summary>
+internal sealed class Settings
+{
+    public string ConfigFile { get; set; } = "";
+
+    public string RegistryAddress { get; set; } = ":9000";
+
+    public string BeaconAddress { get; set; } = ":9001";
+
+    public string HttpAddress { get; set; } = "";
+
+    public bool Tls { get; set; }
+
+    public string TlsCertificate { get; set; } = "";
+
+    public string TlsKey { get; set; } = "";
+
+    public string AdminToken { get; set; } = "";
+
+    public string AdminTokenFile { get; set; } = "";
+
+    public string DataDirectory { get; set; } = DefaultDataDirectory();
+
+    public string Store { get; set; } = "";
+
+    public string ReadyFile { get; set; } = "";
+
+    public string LogLevel { get; set; } = "info";
+
+    public string LogFormat { get; set; } = "text";
+
+    public bool ReferencePolicy { get; set; }
+
+    public RegistryPolicy Exceptions { get; set; }
+
+    public List<string> AllowedBeacons { get; } = [];
+
+    public RegistryLimits Limits { get; set; } = new();
+
+    public ConnectionLimits Connections { get; set; } = new();
+
+    public BeaconOptions Beacon { get; set; } = new();
+
+    public RegistryOptions ToRegistryOptions() => new()
+    {
+        // Exceptions switch single rules the other way.
+        Policy = (ReferencePolicy ? RegistryPolicy.Reference : RegistryPolicy.Strict) ^ Exceptions,
+        AdminToken = AdminToken,
+        Limits = Limits,
+        AllowedBeacons = AllowedBeacons,
+    };
+
+    public BeaconOptions ToBeaconOptions() => Beacon with { Rules = ReferencePolicy ? BeaconRules.Reference : BeaconRules.Strict };
+
+    private static string DefaultDataDirectory()
+    {
+        string home = Environment.GetFolderPath(Environment.SpecialFolder.UserProfile);
+        return Path.Combine(home.Length > 0 ? home : ".", ".pilot", "rendezvous");
+    }
+}
