@@ -104,7 +104,7 @@ internal sealed partial class NodeHost
 
     private static CommandException RefusedDial(string error) =>
         error.Contains("not found", StringComparison.Ordinal) ? new CommandException(IpcErrorCode.NotFound, error)
-        : error.Contains("registry: request failed", StringComparison.Ordinal) || error.Contains("denied", StringComparison.Ordinal) || error.Contains("revoked", StringComparison.Ordinal)
+        : error.Contains("request failed", StringComparison.Ordinal) || error.Contains("denied", StringComparison.Ordinal) || error.Contains("revoked", StringComparison.Ordinal)
             ? new CommandException(IpcErrorCode.NotTrusted, error, "the node is private: establish trust first with pilotctl handshake")
         : error.Contains("not registered", StringComparison.Ordinal) ? new CommandException(IpcErrorCode.RegistryUnavailable, error)
         : error.Contains("too many", StringComparison.Ordinal) || error.Contains("no free", StringComparison.Ordinal) ? new CommandException(IpcErrorCode.LimitReached, error)
