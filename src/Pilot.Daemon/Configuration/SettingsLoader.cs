@@ -21,7 +21,7 @@ internal sealed class SettingsLoader
         ["log-file"] = true, ["log-console"] = false, ["trust-auto-approve"] = true, ["accept-registry-trust"] = false, ["version"] = false,
     };
 
-    private static readonly string[] LaterFlags = ["webhook", "admin-token", "networks"];
+    private static readonly string[] LaterFlags = ["webhook", "networks"];
 
     private readonly GoFlags _flags;
     private readonly IReadOnlyDictionary<string, string> _environment;

@@ -92,7 +92,7 @@ internal sealed partial class NodeHost
         return connection.Error switch
         {
             ConnectionError.Refused when detail is null => new CommandException(IpcErrorCode.Refused, "connection refused", "nothing listens on that port"),
-            ConnectionError.Refused => RefusedDial(detail),
+            ConnectionError.Refused or ConnectionError.NotFound or ConnectionError.Unreachable => RefusedDial(detail ?? ConnectionResults.Text(connection.Error)),
             ConnectionError.Timeout => new CommandException(IpcErrorCode.Timeout, detail is null ? "dial timeout" : $"dial timeout: {detail}"),
             ConnectionError.Aborted => new CommandException(IpcErrorCode.Cancelled, detail ?? "dial cancelled"),
             _ => new CommandException(IpcErrorCode.Unreachable, detail ?? ConnectionResults.Text(connection.Error)),

@@ -56,6 +56,8 @@ internal sealed class ConnectionResults
         ConnectionError.PeerGone => "the peer is gone",
         ConnectionError.Aborted => "connection aborted",
         ConnectionError.BrokenPipe => "the peer closed before all data was delivered",
+        ConnectionError.NotFound => "node not found",
+        ConnectionError.Unreachable => "no way to the peer is known",
         ConnectionError.IdleTimeout => "connection closed for being idle",
         _ => $"connection failed: {error}",
     };
