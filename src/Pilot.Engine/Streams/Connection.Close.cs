@@ -113,7 +113,7 @@ public sealed partial class Connection
     {
         _finPending = false;
         _finsSent++;
-        long wait = Math.Min(_rtt.Rto.Ticks << Math.Min(_finsSent - 1, 10), _options.MaxRto.Ticks);
+        long wait = Math.Min(_rtt.Rto.Ticks << Math.Min(_finsSent - 1, 10), Math.Max(_options.MaxClosingRto.Ticks, _rtt.Rto.Ticks));
         _timers[TimerKind.Fin] = now + new TimeSpan(wait);
         if (State == ConnectionState.Established)
         {

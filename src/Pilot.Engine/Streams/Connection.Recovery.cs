@@ -31,7 +31,8 @@ public sealed partial class Connection
         get
         {
             long rto = _rtt.Rto.Ticks << Math.Min(_backoff, 10);
-            return new TimeSpan(Math.Min(rto, _options.MaxRto.Ticks));
+            long limit = _finsSent > 0 ? Math.Max(_options.MaxClosingRto.Ticks, _rtt.Rto.Ticks) : _options.MaxRto.Ticks;
+            return new TimeSpan(Math.Min(rto, limit));
         }
     }
 

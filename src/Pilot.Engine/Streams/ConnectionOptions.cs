@@ -42,6 +42,9 @@ public sealed class ConnectionOptions
     /// <summary>Upper limit of the retransmission timeout, back-off included. Own choice: a path that comes back is used again soon, and TIME_WAIT still answers several repeats.</summary>
     public TimeSpan MaxRto { get; init; } = TimeSpan.FromSeconds(3);
 
+    /// <summary>The same limit while closing: the peer answers repeats only as long as its TIME_WAIT lasts (own choice).</summary>
+    public TimeSpan MaxClosingRto { get; init; } = TimeSpan.FromSeconds(1);
+
     /// <summary>Outstanding data without any progress for this long end the connection (chapter 02 section 9.3).</summary>
     public TimeSpan UserTimeout { get; init; } = TimeSpan.FromSeconds(45);
 
