@@ -10,6 +10,11 @@ internal static class DatagramSocketBinding
     private const int LinuxSocketLevel = 1; // SOL_SOCKET
     private const int LinuxForceReceiveBuffer = 33; // SO_RCVBUFFORCE, needs CAP_NET_ADMIN
     private const int LinuxForceSendBuffer = 32; // SO_SNDBUFFORCE
+    private const int LinuxIPLevel = 0; // IPPROTO_IP
+    private const int LinuxIPMtuDiscover = 10; // IP_MTU_DISCOVER
+    private const int LinuxIPv6Level = 41; // IPPROTO_IPV6
+    private const int LinuxIPv6MtuDiscover = 23; // IPV6_MTU_DISCOVER
+    private const int LinuxMtuProbe = 3; // IP_PMTUDISC_PROBE
 
     /// <summary>Opens and binds.</summary>
     /// <param name="host">IP text, or empty for all addresses.</param>
@@ -56,6 +61,7 @@ internal static class DatagramSocketBinding
 
             SetBuffer(socket, LinuxForceReceiveBuffer, SocketOptionName.ReceiveBuffer);
             SetBuffer(socket, LinuxForceSendBuffer, SocketOptionName.SendBuffer);
+            ForbidFragments(socket, family);
             socket.Bind(endpoint);
             return socket;
         }
@@ -63,6 +69,34 @@ internal static class DatagramSocketBinding
         {
             socket.Dispose();
             throw;
+        }
+    }
+
+    /// <summary>
+    /// Datagrams that the link does not carry are to be lost, not cut: the search for the segment size relies on it (01 §10.3, RFC 8899
+    /// section 3). On Linux the kernel's own idea of the path is ignored as well, since the search finds out for itself.
+    /// </summary>
+    private static void ForbidFragments(Socket socket, AddressFamily family)
+    {
+        try
+        {
+            if (OperatingSystem.IsLinux())
+            {
+                var probe = BitConverter.GetBytes(LinuxMtuProbe);
+                socket.SetRawSocketOption(LinuxIPLevel, LinuxIPMtuDiscover, probe);
+                if (family == AddressFamily.InterNetworkV6)
+                {
+                    socket.SetRawSocketOption(LinuxIPv6Level, LinuxIPv6MtuDiscover, probe);
+                }
+            }
+            else if (family == AddressFamily.InterNetwork)
+            {
+                socket.DontFragment = true;
+            }
+        }
+        catch (SocketException)
+        {
+            // The system cannot: large segments may then travel as fragments where the probes did.
         }
     }
 
