@@ -95,7 +95,11 @@ public sealed partial class Node
         {
             if (_peers.TryGetValue(target, out Peer? peer))
             {
-                match ??= peer;
+                if (peer.Paths.Best is null or { Kind: PathKind.Relay })
+                {
+                    match ??= peer;
+                }
+
                 foreach (Paths.PeerPath path in peer.Paths.All)
                 {
                     if (path.Kind != PathKind.Relay && path.Endpoint.Ip == endpoint.Ip)

@@ -228,7 +228,11 @@ internal sealed partial class Peer
 
         TimeSpan relayDelay = (_context.Beacons.Rtt ?? TimeSpan.Zero) * 2;
         relayDelay = relayDelay > TunnelConstants.RelayDelay ? relayDelay : TunnelConstants.RelayDelay;
-        bool isRelayDue = IsOurs || !isDirectKnown || _isForced || now - _exchangeStart >= relayDelay;
+
+        // A reference that once got a frame by relay answers by relay for ever: as long as the registry may still name
+        // a direct way, that has its chance first (04 section 8.2 item 5).
+        bool hasNoDirect = !isDirectKnown && ResolvedAt != Instant.Origin;
+        bool isRelayDue = IsOurs || hasNoDirect || _isForced || now - _exchangeStart >= relayDelay;
         if (isRelayDue && _context.Beacons.Current is not null && RelayPath(now) is { } relay)
         {
             SendKeyExchange(now, relay, key, ExchangeMark.Request, 0);

@@ -1,0 +1,154 @@
+using Pilot.Engine.Streams;
+using Pilot.Engine.Trust;
+using Pilot.Protocol;
+
+namespace Pilot.Engine.Tests.Simulation;
+
+/// <summary>
+/// One run: a network, a rendezvous, nodes, and the invariants that hold in every run. A failure names the seed and shows
+/// the last packets.
+/// </summary>
+internal sealed class Simulation
+{
+    private readonly Dictionary<(uint Dialer, ushort Port, uint Listener), SimTransfer> _transfers = [];
+    private readonly List<SimNode> _nodes = [];
+    private readonly NonceWatch _nonces = new();
+    private uint _nextSalt;
+    private (Instant At, SimNode? Node, int Count) _wakes;
+
+    private Simulation(ulong seed)
+    {
+        Network = new SimNetwork(seed);
+        Rendezvous = new StandInRendezvous(Network);
+    }
+
+    public SimNetwork Network { get; }
+
+    public StandInRendezvous Rendezvous { get; }
+
+    public UdpEndpoint Beacon => Rendezvous.Beacon;
+
+    public IReadOnlyList<SimNode> Nodes => _nodes;
+
+    /// <summary>Every X25519 key that a node itself put on the wire, hexadecimal.</summary>
+    public HashSet<string> OfferedKeys { get; } = [];
+
+    /// <summary>Runs a scenario for each seed; the exception of the first failing one tells which.</summary>
+    public static void Run(ulong firstSeed, int seeds, Action<Simulation> scenario)
+    {
+        for (ulong seed = firstSeed; seed < firstSeed + (ulong)seeds; seed++)
+        {
+            var simulation = new Simulation(seed);
+            try
+            {
+                scenario(simulation);
+                simulation.Finish();
+            }
+            catch (Exception exception)
+            {
+                throw new InvalidOperationException($"seed {seed} failed at {simulation.Network.Now}: {exception.Message}\n{simulation.Network.Log}", exception);
+            }
+        }
+    }
+
+    public SimNode AddNode(string name, LinkProfile? profile = null, SimNat? nat = null, bool isPublic = false, bool start = true)
+    {
+        SimHost host = Network.AddHost(name, nat: nat, profile: profile);
+        var node = new SimNode(this, name, host, Rendezvous) { IsPublic = isPublic, Hostname = name };
+        _nodes.Add(node);
+        _nonces.Watch(Network, host);
+        Network.Sent += (sender, datagram) =>
+        {
+            ReadOnlySpan<byte> frame = BeaconRelay.TryParse(datagram.Bytes, out _) ? datagram.Bytes.AsSpan(BeaconRelay.HeaderSize) : datagram.Bytes;
+            if (sender == host && AuthenticatedKeyExchange.TryParse(frame, out AuthenticatedKeyExchange exchange))
+            {
+                OfferedKeys.Add(Convert.ToHexStringLower(exchange.X25519PublicKey));
+            }
+        };
+        if (start)
+        {
+            node.Start();
+        }
+
+        return node;
+    }
+
+    /// <summary>Waits until all nodes are registered and the beacon answers them.</summary>
+    public void Settle() => Expect(() => _nodes.All(node => node.IsRegistered && node.Node!.IsBeaconAnswering), TimeSpan.FromSeconds(60), "registration");
+
+    /// <summary>Mutual trust as a completed handshake leaves it, without running one.</summary>
+    public void Befriend(SimNode a, SimNode b)
+    {
+        foreach ((SimNode self, SimNode peer) in new[] { (a, b), (b, a) })
+        {
+            self.Command((book, clock) => book.Request(clock, peer.NodeId, ""));
+            self.Book.ReceivePoll(self.Clock, [], [new RelayedResponse(peer.NodeId, true)]);
+            self.Use(_ => self.Book.CompleteLookup(self.Clock, peer.NodeId, new TrustLookup(true, peer.Identity.PublicKey, [], peer.Hostname)));
+            Assert.True(self.Book.Snapshot.IsTrusted(peer.NodeId, peer.Identity.PublicKeySpan));
+        }
+    }
+
+    public void Expect(Func<bool> condition, TimeSpan limit, string what) => Assert.True(Network.RunUntil(condition, limit), $"{what} not within {limit}");
+
+    /// <summary>Runs until the transfer is complete; its failure or delay is a failure of the run.</summary>
+    public void Complete(TimeSpan limit, params SimTransfer[] transfers)
+    {
+        Network.RunUntil(() => transfers.All(transfer => transfer.IsOver), limit);
+        foreach (SimTransfer transfer in transfers)
+        {
+            Assert.True(transfer.IsComplete, $"not complete after {limit}: {transfer}");
+        }
+    }
+
+    public SimTransfer NewTransfer(long size, bool isEcho) => new(++_nextSalt, size, isEcho);
+
+    public void Expect(uint dialer, ushort port, uint listener, SimTransfer transfer) => _transfers[(dialer, port, listener)] = transfer;
+
+    public SimTransfer Find(uint dialer, ushort port, uint listener) =>
+        _transfers.TryGetValue((dialer, port, listener), out SimTransfer? transfer) ? transfer : throw new InvalidOperationException($"a connection that nobody dialled: {dialer}:{port} to {listener}");
+
+    /// <summary>Every queue stays under its cap.</summary>
+    public void CheckBounds(SimNode node)
+    {
+        foreach (Connection connection in node.Node!.Connections)
+        {
+            ConnectionStatus status = connection.GetStatus();
+            Assert.True(connection.UnacknowledgedBytes <= SendLimit, $"{node.Name}: {connection.UnacknowledgedBytes} bytes unacknowledged");
+            Assert.True(status.ReceiveBuffered <= ReceiveLimit, $"{node.Name}: {status.ReceiveBuffered} bytes unread");
+        }
+
+        string? violation = node.Node.FindCapViolation();
+        Assert.True(violation is null, $"{node.Name}: {violation}");
+    }
+
+    public void CountImmediateWake(SimNode node)
+    {
+        _wakes = _wakes.At == Network.Now && _wakes.Node == node ? (Network.Now, node, _wakes.Count + 1) : (Network.Now, node, 1);
+        Assert.True(_wakes.Count < 1000, $"{node.Name} wants to be woken for ever at {Network.Now}");
+    }
+
+    private static readonly int SendLimit = new ConnectionOptions().SendBufferLimit;
+    private static readonly int ReceiveLimit = new ConnectionOptions().ReceiveBufferLimit;
+
+    /// <summary>After every scenario: let it come to rest, then nothing may be left.</summary>
+    private void Finish()
+    {
+        foreach (SimNode node in _nodes.Where(node => node.Node is not null))
+        {
+            foreach (Connection connection in node.Node!.Connections.ToArray())
+            {
+                connection.Close(Network.Now);
+                node.Use(engine => engine.Touch(Network.Now, connection));
+            }
+        }
+
+        Network.Heal();
+        Network.RunUntil(() => _nodes.All(node => node.Node is null or { PortLeases: 0, ConnectionCount: 0 }), TimeSpan.FromMinutes(5));
+        foreach (SimNode node in _nodes.Where(node => node.Node is not null))
+        {
+            Assert.True(
+                node.Node!.PortLeases == 0 && node.Node.ConnectionCount == 0,
+                $"{node.Name}: {node.Node.PortLeases} port leases, connections {string.Join(", ", node.Node.Connections.Select(c => $"{c.LocalPort}-{c.RemotePort} {c.State}"))}");
+        }
+    }
+}
