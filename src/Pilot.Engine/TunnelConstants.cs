@@ -55,6 +55,9 @@ internal static class TunnelConstants
     /// <summary>Silence with frames outstanding before the peer is pinged on all paths (01 §15.1 item 5).</summary>
     public static readonly TimeSpan SilenceLimit = Ms(2_000);
 
+    /// <summary>A path that we send on and hear nothing from is pinged after this time, while the peer is heard elsewhere: it may have moved.</summary>
+    public static readonly TimeSpan OtherPathDoubt = Ms(500);
+
     /// <summary>Least wait for those pongs before a new exchange (01 §15.1 item 5).</summary>
     public static readonly TimeSpan MinPongWait = Ms(300);
 

@@ -121,7 +121,7 @@ internal sealed partial class Peer
             TimeSpan rtt = now - ping.SentAt;
             ping.Path.OnPong(now, rtt);
             ChoosePath(now);
-            if (!ping.Session.IsConfirmed)
+            if (!ping.Session.IsConfirmed && _sessions.Contains(ping.Session))
             {
                 Confirm(now, ping.Session);
             }

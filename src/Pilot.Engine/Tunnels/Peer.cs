@@ -138,6 +138,12 @@ internal sealed partial class Peer : DeadlineItem
         {
             Probe(now, path);
         }
+
+        // It sends from elsewhere: whether it has left the address that we use, only a ping there can tell.
+        if (Paths.Best is { } best && best != path && now - Instant.Max(best.LastReceived, best.LastPong) > TunnelConstants.OtherPathDoubt)
+        {
+            Probe(now, best);
+        }
     }
 
     /// <summary>Forgets keys, paths and what waits: trust ended, or the own id changed.</summary>
