@@ -11,7 +11,8 @@ internal static class CliProgram
 {
     private const int UsageExit = 2;
 
-    public static async Task<int> RunAsync(
+    /// <summary>Blocking on purpose: most commands are one request on this thread, and need no scheduler.</summary>
+    public static int Run(
         string[] arguments, Stream stdout, Stream stderr, bool stderrIsTerminal, Func<string, string?> environment)
     {
         // --json counts wherever it stands, even where a flag expects its value.
@@ -26,7 +27,7 @@ internal static class CliProgram
 
             if (tokens[0] is "--help" or "-h")
             {
-                return await BootstrapCommands.ShowUsage(output).ConfigureAwait(false);
+                return BootstrapCommands.ShowUsage(output).GetAwaiter().GetResult();
             }
 
             string name = tokens[0] == "--version" ? "version" : tokens[0];
@@ -45,7 +46,7 @@ internal static class CliProgram
             ParsedArguments parsed = ParsedArguments.Parse(command, tokens.AsSpan(used));
             if (parsed.HelpRequested)
             {
-                return await BootstrapCommands.ShowHelp(output, command).ConfigureAwait(false);
+                return BootstrapCommands.ShowHelp(output, command).GetAwaiter().GetResult();
             }
 
             if (parsed.Count < command.RequiredArguments)
@@ -54,7 +55,7 @@ internal static class CliProgram
             }
 
             CommandContext context = new(command, parsed, output, PilotHome.FromEnvironment(environment), environment);
-            return await command.Run(context).ConfigureAwait(false);
+            return command.Run(context).GetAwaiter().GetResult();
         }
         catch (CliException e)
         {

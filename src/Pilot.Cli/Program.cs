@@ -3,9 +3,5 @@ using Pilot.Cli;
 
 [assembly: UnsupportedOSPlatform("windows")]
 
-return await CliProgram.RunAsync(
-    args,
-    Console.OpenStandardOutput(),
-    Console.OpenStandardError(),
-    !Console.IsErrorRedirected,
-    Environment.GetEnvironmentVariable).ConfigureAwait(false);
+return CliProgram.Run(
+    args, Console.OpenStandardOutput(), Console.OpenStandardError(), !Console.IsErrorRedirected, Environment.GetEnvironmentVariable);

@@ -34,7 +34,15 @@ internal sealed class ControlChannel(string socketPath) : IAsyncDisposable
                 }
 
                 // A line is written whole or the connection is useless, so the caller's token does not reach into the write.
-                await connection.WriteAsync(request with { Id = IdElement(id) }, CancellationToken.None).ConfigureAwait(false);
+                try
+                {
+                    await connection.WriteAsync(request with { Id = IdElement(id) }, CancellationToken.None).ConfigureAwait(false);
+                }
+                catch (PilotException)
+                {
+                    Forget(connection);
+                    throw;
+                }
             }
             finally
             {
@@ -123,17 +131,24 @@ internal sealed class ControlChannel(string socketPath) : IAsyncDisposable
             cause = e;
         }
 
+        Forget(connection);
         connection.Dispose();
+        lock (_gate)
+        {
+            foreach (TaskCompletionSource<IpcReply> answer in _waiting.Values)
+            {
+                answer.TrySetException(cause);
+            }
+        }
+    }
+
+    private void Forget(IpcConnection connection)
+    {
         lock (_gate)
         {
             if (ReferenceEquals(_connection, connection))
             {
                 _connection = null;
-            }
-
-            foreach (TaskCompletionSource<IpcReply> answer in _waiting.Values)
-            {
-                answer.TrySetException(cause);
             }
         }
     }

@@ -1,4 +1,3 @@
-using System.Buffers;
 using System.Net.Sockets;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
@@ -60,7 +59,7 @@ internal sealed class IpcConnection : IDisposable
                 rest = rest[sent..];
             }
         }
-        catch (SocketException e)
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
         {
             throw Lost(e);
         }
@@ -119,7 +118,7 @@ internal sealed class IpcConnection : IDisposable
     {
         try
         {
-            _socket.ReceiveTimeout = timeout <= TimeSpan.Zero ? 0 : (int)Math.Min(int.MaxValue, Math.Ceiling(timeout.TotalMilliseconds));
+            IsIdle = false;
             ReadOnlySpan<byte> rest = Encode(request).Span;
             while (!rest.IsEmpty)
             {
@@ -127,8 +126,13 @@ internal sealed class IpcConnection : IDisposable
             }
 
             IpcReply? reply;
-            while (!TryTakeLine(out reply) || reply!.Event is not null)
+            while (!TryTakeLine(out reply, direct: true) || reply!.Event is not null)
             {
+                if (!_socket.Poll(timeout, SelectMode.SelectRead))
+                {
+                    throw new PilotException(IpcErrorCode.Timeout, "the daemon did not answer in time");
+                }
+
                 int received = _socket.Receive(_lines.GetMemory().Span);
                 if (received == 0)
                 {
@@ -138,17 +142,17 @@ internal sealed class IpcConnection : IDisposable
                 _lines.Advance(received);
             }
 
+            IsIdle = true;
             return reply;
-        }
-        catch (SocketException e) when (e.SocketErrorCode is SocketError.WouldBlock or SocketError.TimedOut)
-        {
-            throw new PilotException(IpcErrorCode.Timeout, "the daemon did not answer in time", null, e);
         }
         catch (SocketException e)
         {
             throw Lost(e);
         }
     }
+
+    /// <summary>True when every request on this connection has had its reply.</summary>
+    public bool IsIdle { get; private set; } = true;
 
     /// <summary>Gives up the socket together with the bytes that already came behind the last line.</summary>
     public (Socket Socket, ReadOnlyMemory<byte> First) Detach()
@@ -179,24 +183,21 @@ internal sealed class IpcConnection : IDisposable
 
     private static ReadOnlyMemory<byte> Encode(IpcRequest request)
     {
-        ArrayBufferWriter<byte> line = new(256);
-        IpcLine.WriteRequest(line, request);
-        return line.WrittenCount - 1 <= IpcProtocol.MaxLineLength
-            ? line.WrittenMemory
-            : throw new PilotException(IpcErrorCode.TooLarge, "request exceeds 1 MiB");
+        ReadOnlyMemory<byte> line = DirectJson.Write(request);
+        return line.Length - 1 <= IpcProtocol.MaxLineLength ? line : throw new PilotException(IpcErrorCode.TooLarge, "request exceeds 1 MiB");
     }
 
-    private bool TryTakeLine(out IpcReply? reply)
+    private bool TryTakeLine(out IpcReply? reply, bool direct = false)
     {
         reply = null;
         if (_lines.TryReadLine(out ReadOnlySpan<byte> line))
         {
-            if (!IpcReply.TryParse(line, out reply))
+            if (!(direct ? DirectJson.TryRead(line, out reply) : IpcReply.TryParse(line, out reply)))
             {
                 throw new PilotException(PilotErrorCode.Protocol, "the daemon sent a line that is not a reply");
             }
 
-            _eventLine = reply.Event is null ? null : line.ToArray();
+            _eventLine = reply!.Event is null ? null : line.ToArray();
             return true;
         }
 

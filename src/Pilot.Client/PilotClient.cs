@@ -21,6 +21,9 @@ public sealed partial class PilotClient : IAsyncDisposable
 {
     private readonly PilotClientOptions _options;
     private readonly ControlChannel _control;
+    private readonly Lock _directGate = new();
+    private IpcConnection? _direct;
+    private bool _disposed;
 
     /// <summary>Makes a client; see <see cref="PilotClientOptions"/> for the default socket.</summary>
     public PilotClient(PilotClientOptions? options = null)
@@ -53,14 +56,36 @@ public sealed partial class PilotClient : IAsyncDisposable
         }
     }
 
-    /// <summary>
-    /// One request on a connection and thread of its own, blocking: the cheapest way for a short-lived program.
-    /// </summary>
+    /// <summary>One request, blocking the calling thread: the cheapest way for a short-lived program. Requests of several threads wait for each other.</summary>
+    /// <exception cref="PilotException">The daemon refused, is not running or did not answer.</exception>
     public JsonElement Request(IpcRequest request, TimeSpan? timeout = null)
     {
         ArgumentNullException.ThrowIfNull(request);
-        using IpcConnection connection = IpcConnection.Open(_options.SocketPath);
-        return IpcConnection.DataOf(connection.Request(request, timeout ?? _options.RequestTimeout));
+        lock (_directGate)
+        {
+            ObjectDisposedException.ThrowIf(_disposed, this);
+            bool reused = _direct is not null;
+            while (true)
+            {
+                _direct ??= IpcConnection.Open(_options.SocketPath);
+                try
+                {
+                    return IpcConnection.DataOf(_direct.Request(request, timeout ?? _options.RequestTimeout));
+                }
+                catch (PilotException e) when (e.Code is PilotErrorCode.ConnectionLost or PilotErrorCode.Protocol or IpcErrorCode.Timeout && !_direct.IsIdle)
+                {
+                    // A late answer must not be taken for the next one's.
+                    _direct.Dispose();
+                    _direct = null;
+                    if (!reused || e.Code != PilotErrorCode.ConnectionLost)
+                    {
+                        throw;
+                    }
+
+                    reused = false; // the daemon was restarted since the last request
+                }
+            }
+        }
     }
 
     /// <summary>Opens a stream.</summary>
@@ -141,7 +166,17 @@ public sealed partial class PilotClient : IAsyncDisposable
     }
 
     /// <summary>Closes the control connection; streams and listeners live on.</summary>
-    public ValueTask DisposeAsync() => _control.DisposeAsync();
+    public ValueTask DisposeAsync()
+    {
+        lock (_directGate)
+        {
+            _disposed = true;
+            _direct?.Dispose();
+            _direct = null;
+        }
+
+        return _control.DisposeAsync();
+    }
 
     internal async Task<PilotStream> HandOverAsync(IpcRequest request, Action<DialProgress>? progress, CancellationToken cancellationToken)
     {

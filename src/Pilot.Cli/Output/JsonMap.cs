@@ -49,8 +49,25 @@ internal sealed class JsonMap
     public KeyValuePair<string, object?>[] Sorted()
     {
         KeyValuePair<string, object?>[] sorted = [.. _members];
-        Array.Sort(sorted, static (a, b) => string.CompareOrdinal(a.Key, b.Key));
+        SortByKey(sorted);
         return sorted;
+    }
+
+    /// <summary>Insertion sort: members are few, and the framework's sort of pairs would have to be compiled at every start.</summary>
+    public static void SortByKey(KeyValuePair<string, object?>[] members)
+    {
+        for (int i = 1; i < members.Length; i++)
+        {
+            KeyValuePair<string, object?> member = members[i];
+            int place = i;
+            while (place > 0 && string.CompareOrdinal(members[place - 1].Key, member.Key) > 0)
+            {
+                members[place] = members[place - 1];
+                place--;
+            }
+
+            members[place] = member;
+        }
     }
 
     private int IndexOf(string key)

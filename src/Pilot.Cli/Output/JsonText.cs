@@ -68,7 +68,7 @@ internal static class JsonText
                 }
 
                 KeyValuePair<string, object?>[] sorted = [.. members];
-                Array.Sort(sorted, static (a, b) => string.CompareOrdinal(a.Key, b.Key));
+                JsonMap.SortByKey(sorted);
                 WriteObject(text, sorted, indent, depth);
                 break;
             case JsonValueKind.Array:
