@@ -1,17 +1,19 @@
 using System.Globalization;
 using Pilot.Benchmarks;
+using Pilot.Benchmarks.EndToEnd;
 using Pilot.Benchmarks.Engine;
 using Pilot.Benchmarks.Link;
 using Pilot.Benchmarks.Yardstick;
+using Pilot.Client;
 
 CultureInfo.CurrentCulture = CultureInfo.InvariantCulture;
 try
 {
     return await RunAsync(args).ConfigureAwait(false);
 }
-catch (BenchmarkException exception)
+catch (Exception exception) when (exception is BenchmarkException or PilotException or IOException)
 {
-    await Console.Error.WriteLineAsync($"error: {exception.Message}").ConfigureAwait(false);
+    await Console.Error.WriteLineAsync($"error: {string.Join(' ', args)}: {exception.Message}").ConfigureAwait(false);
     return 1;
 }
 
@@ -33,13 +35,23 @@ static async Task<int> RunAsync(string[] args)
             return 0;
         case ["yardstick", .. var rest]:
             return await YardstickCommand.RunAsync(rest).ConfigureAwait(false);
+        case ["app", var socketPath]:
+            return await AppRole.RunAsync(socketPath).ConfigureAwait(false);
+        case ["end-to-end", .. var rest]:
+            return await EndToEndCommand.RunAsync(rest).ConfigureAwait(false);
         case ["engine"]:
             EngineBenchmarks.Run(static (_, _) => { });
             return 0;
         case ["udp-link", var a, var b, .. var words]:
             return await LinkRole.RunAsync(a, b, words).ConfigureAwait(false);
         default:
-            await Console.Error.WriteLineAsync("usage: yardstick [--runs N] [--megabytes N]").ConfigureAwait(false);
+            await Console.Error.WriteLineAsync(
+                """
+                usage: end-to-end [--quick] [--json FILE] [--ladder[=RUNG]]
+                       yardstick [--runs N] [--megabytes N]
+                       engine
+                       udp-link A B [near=PORT] [far=PORT] [rate=Mb/s] [rtt=ms] [jitter=ms] [loss=%] [burst=N] [queue=N] [reorder=%] [mtu=N] [seed=N]
+                """).ConfigureAwait(false);
             return 2;
     }
 }

@@ -1,0 +1,93 @@
+using System.Globalization;
+using Pilot.Benchmarks.Processes;
+
+namespace Pilot.Benchmarks.EndToEnd;
+
+/// <summary>The parent's side of an application process: one command line, one answer line at a time.</summary>
+internal sealed class AppProcess : IDisposable
+{
+    private static readonly TimeSpan AnswerPatience = TimeSpan.FromSeconds(30);
+
+    private readonly RoleProcess _process;
+
+    private AppProcess(RoleProcess process) => _process = process;
+
+    public static AppProcess Start(string socketPath) => new(RoleProcess.Start("app", socketPath));
+
+    /// <summary>Accepts streams on a port and reads them to their end; the answer of the task is what was measured.</summary>
+    public async Task<Task<MeterReading>> SinkAsync(int port, int streams, long bytesPerStream, TimeSpan patience)
+    {
+        _process.WriteLine(string.Create(CultureInfo.InvariantCulture, $"sink {port} {streams} {bytesPerStream}"));
+        await ExpectAsync("ready").ConfigureAwait(false);
+        return ReadAsync(patience);
+    }
+
+    /// <summary>Accepts streams, writes and reads at once; the measure is of the bytes read.</summary>
+    public async Task<Task<MeterReading>> AcceptBothWaysAsync(int port, int streams, long bytesPerStream, TimeSpan patience)
+    {
+        _process.WriteLine(string.Create(CultureInfo.InvariantCulture, $"both-accept {port} {streams} {bytesPerStream}"));
+        await ExpectAsync("ready").ConfigureAwait(false);
+        return ReadAsync(patience);
+    }
+
+    /// <summary>Dials streams, writes them full, waits until the other side has read everything.</summary>
+    public Task<MeterReading> SourceAsync(string peer, int port, int streams, long bytesPerStream, TimeSpan patience)
+    {
+        _process.WriteLine(string.Create(CultureInfo.InvariantCulture, $"source {peer} {port} {streams} {bytesPerStream}"));
+        return ReadAsync(patience);
+    }
+
+    /// <summary>Dials streams, writes and reads at once.</summary>
+    public Task<MeterReading> DialBothWaysAsync(string peer, int port, int streams, long bytesPerStream, TimeSpan patience)
+    {
+        _process.WriteLine(string.Create(CultureInfo.InvariantCulture, $"both-dial {peer} {port} {streams} {bytesPerStream}"));
+        return ReadAsync(patience);
+    }
+
+    /// <summary>Answers every stream on a port with what comes, until the process ends.</summary>
+    public Task EchoAsync(int port)
+    {
+        _process.WriteLine(string.Create(CultureInfo.InvariantCulture, $"echo {port}"));
+        return ExpectAsync("ready");
+    }
+
+    /// <summary>Pings one after the other: what the daemon measured, and what the application waited, in microseconds.</summary>
+    public async Task<(double[] Reported, double[] Waited)> PingAsync(string peer, int count)
+    {
+        _process.WriteLine(string.Create(CultureInfo.InvariantCulture, $"ping {peer} {count}"));
+        return (await SamplesAsync().ConfigureAwait(false), await SamplesAsync().ConfigureAwait(false));
+    }
+
+    /// <summary>Dials one after the other, the tunnel being up: microseconds each.</summary>
+    public Task<double[]> DialAsync(string peer, int port, int count)
+    {
+        _process.WriteLine(string.Create(CultureInfo.InvariantCulture, $"dial {peer} {port} {count}"));
+        return SamplesAsync();
+    }
+
+    /// <summary>Dial, short message and its echo: microseconds each.</summary>
+    public Task<double[]> MessageAsync(string peer, int port, int count)
+    {
+        _process.WriteLine(string.Create(CultureInfo.InvariantCulture, $"message {peer} {port} {count}"));
+        return SamplesAsync();
+    }
+
+    public void Dispose() => _process.Dispose();
+
+    private async Task<MeterReading> ReadAsync(TimeSpan patience) => MeterReading.Parse(await _process.ReadLineAsync(patience).ConfigureAwait(false));
+
+    private async Task<double[]> SamplesAsync()
+    {
+        var line = await _process.ReadLineAsync(AnswerPatience * 4).ConfigureAwait(false);
+        return [.. line.Split(' ').Select(w => double.Parse(w, CultureInfo.InvariantCulture))];
+    }
+
+    private async Task ExpectAsync(string expected)
+    {
+        var line = await _process.ReadLineAsync(AnswerPatience).ConfigureAwait(false);
+        if (line != expected)
+        {
+            throw new BenchmarkException($"{_process.Name}: {line}");
+        }
+    }
+}

@@ -1,0 +1,220 @@
+using System.Diagnostics;
+using System.Globalization;
+using Pilot.Benchmarks.Processes;
+using Pilot.Client;
+
+namespace Pilot.Benchmarks.EndToEnd;
+
+/// <summary><c>app SOCKET</c>: an application of a daemon, driven by lines on standard input. Uses nothing but Pilot.Client.</summary>
+internal static class AppRole
+{
+    private const int ChunkSize = 256 * 1024;
+    private const int MessageSize = 64;
+    private const double WarmShare = 0.25; // of the bytes, not measured
+
+    // A daemon answers 200 pings and lets 10 dials of one peer through per second (its own limits); stay below.
+    private static readonly TimeSpan PingInterval = TimeSpan.FromMilliseconds(6);
+    private static readonly TimeSpan DialInterval = TimeSpan.FromMilliseconds(110);
+
+    public static async Task<int> RunAsync(string socketPath)
+    {
+        await using var pilot = new PilotClient(new PilotClientOptions { SocketPath = socketPath });
+        while (await Console.In.ReadLineAsync().ConfigureAwait(false) is { } line)
+        {
+            switch (line.Split(' '))
+            {
+                case ["sink", var port, var streams, var bytes]:
+                    await AcceptAsync(pilot, ushort.Parse(port), int.Parse(streams), long.Parse(bytes), writes: false).ConfigureAwait(false);
+                    break;
+                case ["both-accept", var port, var streams, var bytes]:
+                    await AcceptAsync(pilot, ushort.Parse(port), int.Parse(streams), long.Parse(bytes), writes: true).ConfigureAwait(false);
+                    break;
+                case ["source", var peer, var port, var streams, var bytes]:
+                    await DialAllAsync(pilot, peer, ushort.Parse(port), int.Parse(streams), long.Parse(bytes), reads: false).ConfigureAwait(false);
+                    break;
+                case ["both-dial", var peer, var port, var streams, var bytes]:
+                    await DialAllAsync(pilot, peer, ushort.Parse(port), int.Parse(streams), long.Parse(bytes), reads: true).ConfigureAwait(false);
+                    break;
+                case ["echo", var port]:
+                    _ = EchoAsync(await pilot.ListenAsync(ushort.Parse(port)).ConfigureAwait(false));
+                    Console.WriteLine("ready");
+                    break;
+                case ["ping", var peer, var count]:
+                    await PingAsync(pilot, peer, int.Parse(count)).ConfigureAwait(false);
+                    break;
+                case ["dial", var peer, var port, var count]:
+                    Print(await SampleAsync(int.Parse(count), () => DialOnceAsync(pilot, peer, ushort.Parse(port), sendsMessage: false)).ConfigureAwait(false));
+                    break;
+                case ["message", var peer, var port, var count]:
+                    Print(await SampleAsync(int.Parse(count), () => DialOnceAsync(pilot, peer, ushort.Parse(port), sendsMessage: true)).ConfigureAwait(false));
+                    break;
+                default:
+                    throw new BenchmarkException($"app: unknown command {line}");
+            }
+        }
+
+        return 0;
+    }
+
+    private static async Task AcceptAsync(PilotClient pilot, ushort port, int streams, long bytes, bool writes)
+    {
+        await using var listener = await pilot.ListenAsync(port, Math.Max(16, streams)).ConfigureAwait(false);
+        Console.WriteLine("ready");
+        var meter = new Meter((long)(bytes * streams * WarmShare));
+        var work = new List<Task>();
+        for (var i = 0; i < streams; i++)
+        {
+            var stream = await listener.AcceptAsync().ConfigureAwait(false);
+            work.Add(writes ? BothAsync(stream, bytes, meter) : OnThread(() => Read(stream, bytes, meter)));
+        }
+
+        await Task.WhenAll(work).ConfigureAwait(false);
+        Console.WriteLine(meter.Read());
+    }
+
+    private static async Task DialAllAsync(PilotClient pilot, string peer, ushort port, int streams, long bytes, bool reads)
+    {
+        var all = new List<PilotStream>();
+        for (var i = 0; i < streams; i++)
+        {
+            all.Add(await pilot.DialAsync(peer, port).ConfigureAwait(false));
+        }
+
+        // All at once, after the last one is open.
+        var meter = new Meter((long)(bytes * streams * WarmShare));
+        await Task.WhenAll(all.Select(stream => reads ? BothAsync(stream, bytes, meter) : OnThread(() => Write(stream, bytes, meter, waits: true)))).ConfigureAwait(false);
+        Console.WriteLine(meter.Read());
+    }
+
+    private static async Task BothAsync(PilotStream stream, long bytes, Meter received)
+    {
+        await Task.WhenAll(OnThread(() => Write(stream, bytes, null, waits: false)), OnThread(() => Read(stream, bytes, received, disposes: false))).ConfigureAwait(false);
+        await stream.DisposeAsync().ConfigureAwait(false);
+    }
+
+    private static void Write(PilotStream stream, long bytes, Meter? meter, bool waits)
+    {
+        var chunk = new byte[ChunkSize];
+        for (var rest = bytes; rest > 0;)
+        {
+            var count = (int)Math.Min(rest, chunk.Length);
+            stream.Write(chunk.AsSpan(0, count));
+            rest -= count;
+            Count(meter, count);
+        }
+
+        stream.CompleteWrites();
+        if (waits)
+        {
+            if (stream.Read(chunk) != 0)
+            {
+                throw new BenchmarkException("the reader wrote");
+            }
+
+            stream.Dispose();
+        }
+    }
+
+    private static void Read(PilotStream stream, long bytes, Meter meter, bool disposes = true)
+    {
+        var chunk = new byte[ChunkSize];
+        long sum = 0;
+        int count;
+        while ((count = stream.Read(chunk)) > 0)
+        {
+            sum += count;
+            Count(meter, count);
+        }
+
+        if (sum != bytes)
+        {
+            throw new BenchmarkException($"{sum} of {bytes} bytes came");
+        }
+
+        if (disposes)
+        {
+            stream.Dispose();
+        }
+    }
+
+    private static void Count(Meter? meter, int bytes)
+    {
+        if (meter is not null)
+        {
+            lock (meter)
+            {
+                meter.Add(bytes);
+            }
+        }
+    }
+
+    private static Task OnThread(Action action) =>
+        Task.Factory.StartNew(action, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+
+    private static async Task EchoAsync(PilotListener listener)
+    {
+        await foreach (var stream in listener.AcceptAllAsync().ConfigureAwait(false))
+        {
+            _ = EchoAsync(stream);
+        }
+    }
+
+    private static async Task EchoAsync(PilotStream stream)
+    {
+        await using (stream.ConfigureAwait(false))
+        {
+            var buffer = new byte[MessageSize];
+            int count;
+            while ((count = await stream.ReadAsync(buffer).ConfigureAwait(false)) > 0)
+            {
+                await stream.WriteAsync(buffer.AsMemory(0, count)).ConfigureAwait(false);
+            }
+        }
+    }
+
+    private static async Task PingAsync(PilotClient pilot, string peer, int count)
+    {
+        var reported = new double[count];
+        var waited = new double[count];
+        for (var i = 0; i < count; i++)
+        {
+            var start = Stopwatch.GetTimestamp();
+            var result = await pilot.PingAsync(peer, TimeSpan.FromSeconds(10)).ConfigureAwait(false);
+            waited[i] = Stopwatch.GetElapsedTime(start).TotalMicroseconds;
+            reported[i] = result.RttMs * 1000;
+            await Task.Delay(PingInterval).ConfigureAwait(false);
+        }
+
+        Print(reported);
+        Print(waited);
+    }
+
+    private static async Task<double[]> SampleAsync(int count, Func<Task<double>> sample)
+    {
+        var samples = new double[count];
+        for (var i = 0; i < count; i++)
+        {
+            samples[i] = await sample().ConfigureAwait(false);
+            await Task.Delay(DialInterval).ConfigureAwait(false);
+        }
+
+        return samples;
+    }
+
+    private static async Task<double> DialOnceAsync(PilotClient pilot, string peer, ushort port, bool sendsMessage)
+    {
+        var message = new byte[MessageSize];
+        var start = Stopwatch.GetTimestamp();
+        await using var stream = await pilot.DialAsync(peer, port).ConfigureAwait(false);
+        if (sendsMessage)
+        {
+            await stream.WriteAsync(message).ConfigureAwait(false);
+            await stream.ReadExactlyAsync(message).ConfigureAwait(false);
+        }
+
+        return Stopwatch.GetElapsedTime(start).TotalMicroseconds;
+    }
+
+    private static void Print(IEnumerable<double> samples) =>
+        Console.WriteLine(string.Join(' ', samples.Select(s => s.ToString("0.0", CultureInfo.InvariantCulture))));
+}

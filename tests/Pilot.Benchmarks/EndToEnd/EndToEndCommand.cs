@@ -1,0 +1,107 @@
+using Pilot.Benchmarks.Engine;
+
+namespace Pilot.Benchmarks.EndToEnd;
+
+/// <summary><c>end-to-end [--quick] [--json FILE] [--ladder[=RUNG]]</c>: what <c>tests/bench</c> runs.</summary>
+internal static class EndToEndCommand
+{
+    private const int AllocationSegment = 1152;
+
+    public static async Task<int> RunAsync(string[] args)
+    {
+        var quick = false;
+        string? json = null;
+        string? ladder = null;
+        for (var i = 0; i < args.Length; i++)
+        {
+            switch (args[i])
+            {
+                case "--quick":
+                    quick = true;
+                    break;
+                case "--json" when i + 1 < args.Length:
+                    json = args[++i];
+                    break;
+                case "--ladder":
+                    ladder = string.Empty;
+                    break;
+                case var option when option.StartsWith("--ladder=", StringComparison.Ordinal):
+                    ladder = option["--ladder=".Length..];
+                    break;
+                default:
+                    throw new BenchmarkException($"unknown option {args[i]}");
+            }
+        }
+
+        var report = new BenchmarkReport();
+        var runs = quick ? 2 : 5;
+        if (ladder is null)
+        {
+            await MeasureAsync(report, runs, quick).ConfigureAwait(false);
+        }
+        else
+        {
+            await ClimbAsync(report, ladder).ConfigureAwait(false);
+        }
+
+        report.Print(Console.Out);
+        if (json is not null)
+        {
+            report.WriteJson(json, runs);
+        }
+
+        return 0;
+    }
+
+    private static async Task MeasureAsync(BenchmarkReport report, int runs, bool quick)
+    {
+        Say("starting a rendezvous and two daemons");
+        await using var network = await BenchmarkNetwork.StartAsync().ConfigureAwait(false);
+        Say("idle memory and start-up");
+        await FootprintScenario.MeasureMemoryAsync(network, report).ConfigureAwait(false);
+        await FootprintScenario.MeasureStartUpAsync(network, report, quick ? 5 : 20).ConfigureAwait(false);
+        Say("warming up");
+        var throughput = new ThroughputScenario(network, report, quick ? 1 : 2);
+        var latency = new LatencyScenario(network, report, throughput, quick ? 100 : 400);
+        try
+        {
+            await throughput.PrepareAsync().ConfigureAwait(false);
+            await latency.PrepareAsync().ConfigureAwait(false);
+            for (var run = 1; run <= runs; run++)
+            {
+                Say($"run {run} of {runs}: throughput");
+                await throughput.RunAsync().ConfigureAwait(false);
+                Say($"run {run} of {runs}: latency");
+                await latency.RunAsync().ConfigureAwait(false);
+            }
+        }
+        finally
+        {
+            throughput.Stop();
+            latency.Stop();
+        }
+
+        await FootprintScenario.MeasureMemoryAfterAsync(network, report).ConfigureAwait(false);
+        Say("engine in memory");
+        var engine = EngineBenchmarks.MeasureNodes(AllocationSegment);
+        report.Add("engine_mb_s", $"two engines in memory, one core, {AllocationSegment} B segments", "MB/s", engine.MegabytesPerSecond);
+        report.Add("alloc_bytes_per_packet", "engine, bytes allocated per packet", "B", engine.AllocatedPerPacket);
+    }
+
+    private static async Task ClimbAsync(BenchmarkReport report, string filter)
+    {
+        Say("starting a rendezvous and two daemons with a link between them");
+        await using var network = await BenchmarkNetwork.StartAsync(withLink: true).ConfigureAwait(false);
+        var ladder = new LadderScenario(network, report);
+        try
+        {
+            await ladder.RunAsync(filter).ConfigureAwait(false);
+        }
+        finally
+        {
+            ladder.Stop();
+        }
+    }
+
+    private static void Say(string text) => Console.Error.WriteLine($"bench: {text}");
+}

@@ -1,0 +1,98 @@
+using Pilot.Benchmarks.Processes;
+using Pilot.Benchmarks.Yardstick;
+
+namespace Pilot.Benchmarks.EndToEnd;
+
+/// <summary>One way and both ways, for 1, 8 and 64 streams; each beside the bare pipeline of the same run.</summary>
+internal sealed class ThroughputScenario(BenchmarkNetwork network, BenchmarkReport report, double secondsPerTransfer)
+{
+    private const int Port = 2000;
+    private const long ProbeBytes = 32_000_000; // first transfers: warm up and tell how many bytes the time allows
+    private const int YardstickSeconds = 2;
+    private const double YardstickBytesPerSecond = 1e9; // so that the yardstick takes about that long
+
+    private static readonly int[] StreamCounts = [1, 8, 64];
+    private static readonly int[] YardstickSizes = [.. YardstickSettings.SegmentSizes, 60_000];
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(3);
+
+    private readonly AppProcess _a = BenchmarkNetwork.StartApp(network.A);
+    private readonly AppProcess _b = BenchmarkNetwork.StartApp(network.B);
+    private double _bytesPerSecond;
+    private int _yardstickSize;
+
+    /// <summary>Warms everything up and finds the segment size in use.</summary>
+    public async Task PrepareAsync()
+    {
+        for (var i = 0; i < 3; i++)
+        {
+            _bytesPerSecond = (await OneWayAsync(1, ProbeBytes).ConfigureAwait(false)).Reading.MegabytesPerSecond * 1e6;
+        }
+
+        var segment = (await OneWayAsync(1, TransferBytes(1)).ConfigureAwait(false)).SegmentSize;
+        _yardstickSize = YardstickSizes.MinBy(size => Math.Abs(Math.Log(size / segment)));
+        report.Add("segment_bytes", "datagram of a bulk stream, mean", "B", segment);
+        report.Add("yardstick_segment_bytes", "segment of the bare pipeline", "B", _yardstickSize);
+        await BothWaysAsync(1, ProbeBytes).ConfigureAwait(false);
+    }
+
+    /// <summary>One run of everything.</summary>
+    public async Task RunAsync()
+    {
+        var bare = await YardstickRun.MeasureAsync(_yardstickSize, (long)(YardstickSeconds * YardstickBytesPerSecond)).ConfigureAwait(false);
+        report.Add("yardstick_mb_s", "bare pipeline", "MB/s", bare.MegabytesPerSecond);
+        report.Add("yardstick_cpu_s_per_gb", "bare pipeline, CPU of the two in the middle", "s/GB", bare.CpuSecondsPerGigabyte);
+        foreach (var streams in StreamCounts)
+        {
+            var suffix = streams == 1 ? string.Empty : $"_{streams}";
+            var (reading, cpu, _) = await OneWayAsync(streams, TransferBytes(streams)).ConfigureAwait(false);
+            report.Add($"stream{suffix}_mb_s", $"{streams} streams, one way", "MB/s", reading.MegabytesPerSecond);
+            report.Add($"stream{suffix}_ratio", $"{streams} streams, one way, of the bare pipeline", "", reading.MegabytesPerSecond / bare.MegabytesPerSecond);
+            report.Add($"stream{suffix}_cpu_s_per_gb", $"{streams} streams, one way, CPU of both daemons", "s/GB", cpu);
+
+            var (both, cpuBoth) = await BothWaysAsync(streams, TransferBytes(streams) / 2).ConfigureAwait(false);
+            report.Add($"both{suffix}_mb_s", $"{streams} streams, both ways, sum", "MB/s", both);
+            report.Add($"both{suffix}_ratio", $"{streams} streams, both ways, of the bare pipeline", "", both / bare.MegabytesPerSecond);
+            report.Add($"both{suffix}_cpu_s_per_gb", $"{streams} streams, both ways, CPU of both daemons", "s/GB", cpuBoth);
+        }
+    }
+
+    /// <summary>A long one-way transfer, for what is measured beside it.</summary>
+    public Task BulkAsync(double seconds) => OneWayAsync(1, (long)(_bytesPerSecond * seconds));
+
+    public void Stop()
+    {
+        _a.Dispose();
+        _b.Dispose();
+    }
+
+    private long TransferBytes(int streams) => Math.Max(ProbeBytes, (long)(_bytesPerSecond * secondsPerTransfer)) / streams;
+
+    private async Task<(MeterReading Reading, double CpuSecondsPerGigabyte, double SegmentSize)> OneWayAsync(int streams, long bytesPerStream)
+    {
+        var sink = await _b.SinkAsync(Port, streams, bytesPerStream, Patience).ConfigureAwait(false);
+        var before = await UsageAsync().ConfigureAwait(false);
+        var source = _a.SourceAsync(network.B.Address, Port, streams, bytesPerStream, Patience);
+        var reading = await sink.ConfigureAwait(false);
+        await source.ConfigureAwait(false);
+        var after = await UsageAsync().ConfigureAwait(false);
+        var total = bytesPerStream * streams;
+        return (reading, (after.Cpu - before.Cpu) / (total / 1e9), (double)total / (after.Packets - before.Packets));
+    }
+
+    private async Task<(double MegabytesPerSecond, double CpuSecondsPerGigabyte)> BothWaysAsync(int streams, long bytesPerStream)
+    {
+        var accepted = await _b.AcceptBothWaysAsync(Port, streams, bytesPerStream, Patience).ConfigureAwait(false);
+        var before = await UsageAsync().ConfigureAwait(false);
+        var dialed = _a.DialBothWaysAsync(network.B.Address, Port, streams, bytesPerStream, Patience);
+        var readings = await Task.WhenAll(accepted, dialed).ConfigureAwait(false);
+        var after = await UsageAsync().ConfigureAwait(false);
+        return (readings.Sum(r => r.MegabytesPerSecond), (after.Cpu - before.Cpu) / (2 * bytesPerStream * streams / 1e9));
+    }
+
+    /// <summary>CPU of both daemons; tunnel packets that A sent.</summary>
+    private async Task<(double Cpu, long Packets)> UsageAsync()
+    {
+        var info = await network.A.Client.GetInfoAsync().ConfigureAwait(false);
+        return (ProcessUsage.CpuSeconds(network.A.Pid) + ProcessUsage.CpuSeconds(network.B.Pid), info.PktsSent);
+    }
+}
