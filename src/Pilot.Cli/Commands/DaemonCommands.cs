@@ -17,7 +17,7 @@ internal static class DaemonCommands
 {
     private const string StopHint = "stop it first with: pilotctl daemon stop";
     private static readonly TimeSpan ReadyLimit = TimeSpan.FromSeconds(15);
-    private static readonly TimeSpan RegistryLimit = TimeSpan.FromSeconds(5); // how long a daemon may report the same obstacle
+    private static readonly TimeSpan RegistryLimit = TimeSpan.FromSeconds(3); // how long a daemon may report the same obstacle
     private static readonly TimeSpan StopLimit = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan AnswerLimit = TimeSpan.FromSeconds(3);
     private static readonly TimeSpan PollStep = TimeSpan.FromMilliseconds(20);
