@@ -58,16 +58,10 @@ public sealed class LocalStateTests : IAsyncLifetime
     [Fact]
     public async Task A_stale_socket_and_a_stale_pid_file_do_not_block_the_start()
     {
-        Directory.CreateDirectory(_node.Home);
-        await File.WriteAllTextAsync(Path.Combine(_node.Home, "pilot.pid"), "1");
-        using (System.Net.Sockets.Socket stale = new(System.Net.Sockets.AddressFamily.Unix, System.Net.Sockets.SocketType.Stream, 0))
-        {
-            stale.Bind(new System.Net.Sockets.UnixDomainSocketEndPoint(_node.SocketPath));
-        }
-
-        Assert.True(Path.Exists(_node.SocketPath));
         await _node.StartAsync();
         await _node.KillAsync();
+        Assert.True(Path.Exists(_node.SocketPath));
+        await File.WriteAllTextAsync(Path.Combine(_node.Home, "pilot.pid"), "1");
         await _node.StartAsync();
         Outcome stop = await _node.JsonAsync("daemon", "stop");
         Assert.Equal((0, _node.Pid), (stop.Exit, stop.Data.GetProperty("pid").GetInt32()));

@@ -80,7 +80,7 @@ public sealed class PipeTests(TrustedPair pair)
     }
 
     [Fact]
-    public async Task A_peer_that_goes_away_in_the_middle_is_not_an_orderly_end()
+    public async Task A_peer_that_leaves_data_unread_is_not_an_orderly_end()
     {
         CancellationToken token = TestContext.Current.CancellationToken;
         await using PilotClient a = pair.A.NewClient();
@@ -88,12 +88,20 @@ public sealed class PipeTests(TrustedPair pair)
         await using PilotListener listener = await b.ListenAsync(0, cancellationToken: token);
         Task<PilotStream> accepting = listener.AcceptAsync(token);
         await using PilotStream dialled = await a.DialAsync("agent-b", listener.Port, cancellationToken: token);
-        await using PilotStream accepted = await accepting;
-        await dialled.WriteAsync("half"u8.ToArray(), token);
+        PilotStream accepted = await accepting;
+        await dialled.WriteAsync(Payload(1 << 20), token);
         await accepted.ReadExactlyAsync(new byte[4], token);
-        await b.DisconnectAsync(accepted.ConnectionId, token);
-        Exception? end = await Record.ExceptionAsync(async () => _ = await accepted.ReadAsync(new byte[1], token));
+        await accepted.DisposeAsync();
+        Exception? end = await Record.ExceptionAsync(async () =>
+        {
+            while (true)
+            {
+                await dialled.WriteAsync(new byte[1 << 16], token);
+            }
+        });
         Assert.IsType<PilotStreamException>(end);
+        Exception? read = await Record.ExceptionAsync(async () => _ = await dialled.ReadAsync(new byte[1], token));
+        Assert.IsType<PilotStreamException>(read);
     }
 
     [Fact]

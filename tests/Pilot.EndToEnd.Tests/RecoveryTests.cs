@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Pilot.Client;
 using Pilot.EndToEnd.Tests.Lab;
 
 namespace Pilot.EndToEnd.Tests;
@@ -36,8 +37,14 @@ public sealed class RecoveryTests : IAsyncLifetime
         string key = await PublicKeyAsync(_a);
         string address = _a.Address;
 
+        // A stream of the dead daemon does not look like an orderly end.
+        await using PilotClient client = _a.NewClient();
+        await using PilotStream stream = await client.DialAsync("agent-b", 7, cancellationToken: TestContext.Current.CancellationToken);
+
         // A daemon: its peer talks to it again without any action of its own.
         await _a.KillAsync();
+        Exception? end = await Record.ExceptionAsync(async () => _ = await stream.ReadAsync(new byte[1], TestContext.Current.CancellationToken));
+        Assert.Equal("connection_lost", Assert.IsType<PilotStreamException>(end).Code);
         Assert.Equal("running False", await StatusAsync(_a));
         await _a.StartAsync();
         Assert.Equal((key, address), (await PublicKeyAsync(_a), _a.Address));

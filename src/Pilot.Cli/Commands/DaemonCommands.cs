@@ -15,6 +15,7 @@ namespace Pilot.Cli.Commands;
 /// <summary><c>daemon start stop status</c> (07 §5). The socket is the truth about a running daemon; the pid file is information.</summary>
 internal static class DaemonCommands
 {
+    private const string NothingTriedYet = "not connected yet"; // the daemon's last_error before its first attempt has ended
     private const string StopHint = "stop it first with: pilotctl daemon stop";
     private static readonly TimeSpan ReadyLimit = TimeSpan.FromSeconds(15);
     private static readonly TimeSpan RegistryLimit = TimeSpan.FromSeconds(3); // how long a daemon may report the same obstacle
@@ -300,6 +301,8 @@ internal static class DaemonCommands
         private async Task<JsonElement> WaitAsync()
         {
             JsonElement? last = null;
+            string obstacle = string.Empty;
+            TimeSpan obstacleSeen = TimeSpan.Zero;
             TimeSpan nextDot = TimeSpan.FromSeconds(1);
             bool dots = false;
             while (true)
@@ -320,7 +323,14 @@ internal static class DaemonCommands
                         return status;
                     }
 
-                    if (elapsed > RegistryLimit && status.Text("last_error") is { Length: > 0 } error)
+                    string error = status.Text("last_error");
+                    if (!string.Equals(error, obstacle, StringComparison.Ordinal))
+                    {
+                        obstacle = error;
+                        obstacleSeen = elapsed;
+                    }
+
+                    if (error.Length > 0 && error != NothingTriedYet && elapsed - obstacleSeen > RegistryLimit)
                     {
                         EndDots(dots);
                         throw new CliException(
