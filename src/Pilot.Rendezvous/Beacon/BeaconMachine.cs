@@ -279,7 +279,7 @@ public sealed class BeaconMachine
     // A proof counts against a proven entry only if it is newer: the old address was proved once, too.
     private bool MayRebind(DateTimeOffset now, uint id, UdpEndpoint source, NodeEntry entry, bool proven) =>
         IsOlderThanRebind(now, entry)
-        || (proven && (!entry.Proven || _directory!.HasProof(id, source.Ip, entry.RefreshedAt)));
+        || (proven && (!entry.Proven || _directory!.HasProof(id, source.Ip, entry.RefreshedAt + TimeSpan.FromTicks(1))));
 
     private bool IsOlderThanRebind(DateTimeOffset now, NodeEntry entry) => now - entry.RefreshedAt > _options.RebindAge;
 

@@ -1,0 +1,86 @@
+using System.Diagnostics;
+using System.Net;
+using System.Net.Sockets;
+using System.Runtime.InteropServices;
+using System.Text.Json;
+
+namespace Pilot.Rendezvous.Tests.Server;
+
+/// <summary>The executable: flags, ready file, signals, exit codes.</summary>
+public sealed class ProcessTests
+{
+    private const int SigTerm = 15;
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+
+    [Fact]
+    public async Task Starts_writes_the_ready_file_serves_and_stops_on_sigterm()
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "no SIGTERM on Windows");
+        string directory = Directory.CreateTempSubdirectory("pilot-rendezvous").FullName;
+        try
+        {
+            string ready = Path.Combine(directory, "ready.json");
+            using Process process = Start("-registry-addr", "127.0.0.1:0", "--beacon-addr=127.0.0.1:0", "--ready-file", ready);
+            Task<string> log = process.StandardError.ReadToEndAsync();
+            var clock = Stopwatch.StartNew();
+            while (!File.Exists(ready))
+            {
+                Assert.False(process.HasExited, "the process ended early");
+                Assert.True(clock.Elapsed < Patience, "no ready file");
+                await Task.Delay(20);
+            }
+
+            using JsonDocument addresses = JsonDocument.Parse(await File.ReadAllBytesAsync(ready));
+            using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+            await socket.ConnectAsync(IPEndPoint.Parse(addresses.RootElement.Text("registry")));
+            using var client = new RawClient(new NetworkStream(socket), socket);
+            Assert.Contains("beacon_list_ok", await client.CallAsync("{\"type\":\"beacon_list\"}"), StringComparison.Ordinal);
+
+            Assert.Equal(0, Kill(process.Id, SigTerm));
+            await process.WaitForExitAsync().WaitAsync(Patience);
+            Assert.Equal(0, process.ExitCode);
+            string text = await log;
+            Assert.Contains("rendezvous running", text, StringComparison.Ordinal);
+            Assert.Contains("state is kept in memory only", text, StringComparison.Ordinal);
+            Assert.Contains("not encrypted", text, StringComparison.Ordinal);
+        }
+        finally
+        {
+            Directory.Delete(directory, recursive: true);
+        }
+    }
+
+    [Theory]
+    [InlineData(2, "-bogus")]
+    [InlineData(2, "-registry-addr")]
+    [InlineData(0, "-h")]
+    [InlineData(1, "-config", "/nonexistent/config.json")]
+    [InlineData(1, "-registry-addr", "nonsense")]
+    public async Task Exit_codes(int expected, params string[] args)
+    {
+        using Process process = Start(args);
+        string text = await process.StandardError.ReadToEndAsync();
+        await process.WaitForExitAsync().WaitAsync(Patience);
+        Assert.Equal(expected, process.ExitCode);
+        Assert.NotEmpty(text);
+    }
+
+    private static Process Start(params string[] args)
+    {
+        // The executable stands next to the tests, because they reference its project.
+        var info = new ProcessStartInfo(Path.Combine(AppContext.BaseDirectory, OperatingSystem.IsWindows() ? "rendezvous.exe" : "rendezvous"))
+        {
+            RedirectStandardError = true,
+        };
+        foreach (string arg in args)
+        {
+            info.ArgumentList.Add(arg);
+        }
+
+        return Process.Start(info)!;
+    }
+
+    [DllImport("libc", EntryPoint = "kill")]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static extern int Kill(int process, int signal);
+}
