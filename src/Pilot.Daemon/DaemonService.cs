@@ -150,7 +150,7 @@ internal sealed class DaemonService(DaemonSettings settings, ILoggerFactory logg
             new EchoService(host).Start();
         }
 
-        host.StartCounting();
+        host.CountSoon();
         _loop.Start();
         _server = new IpcServer(_socket, new CommandHandler(Context), loggers.CreateLogger("ipc"));
         _server.Start();

@@ -21,7 +21,7 @@ public static class IpcEvent
     public static bool IsSubscribable(string name) => name is Trust or Peer;
 }
 
-/// <summary>A step of a running <c>dial</c> or <c>ping</c>: <c>{"event":"progress","id":1,"stage":"resolving","elapsed_ms":0.4}</c>.</summary>
+/// <summary>A step of a running <c>dial</c>: <c>{"event":"progress","id":1,"stage":"resolving","elapsed_ms":0.4}</c>.</summary>
 public sealed record ProgressEvent
 {
     /// <summary>Always <c>progress</c>.</summary>
@@ -30,7 +30,7 @@ public sealed record ProgressEvent
     /// <summary>Id of the request.</summary>
     public JsonElement? Id { get; init; }
 
-    /// <summary><c>resolving</c> (name), <c>resolved</c>, <c>tunnel</c> (exchange under way), <c>path</c> (a path is confirmed), <c>connecting</c> (SYN sent).</summary>
+    /// <summary><c>resolving</c> (name or endpoint), <c>resolved</c> (the node is known), <c>connecting</c> (the dial runs), <c>tunnel</c> (a key is agreed), <c>path</c> (a path is in use).</summary>
     public required string Stage { get; init; }
 
     /// <summary>Milliseconds since the request.</summary>
@@ -77,7 +77,7 @@ public sealed record TrustEvent
     /// <summary>Always <c>trust</c>.</summary>
     public string Event { get; init; } = IpcEvent.Trust;
 
-    /// <summary><c>pending</c>, <c>established</c>, <c>rejected</c>, <c>revoked</c>, <c>revoked_by_peer</c>, <c>key_changed</c>, <c>removed</c>.</summary>
+    /// <summary><c>pending</c>, <c>established</c>, <c>rejected</c>, <c>revoked</c>, <c>revoked_by_peer</c>, <c>key_changed</c>.</summary>
     public required string Change { get; init; }
 
     /// <summary>Peer.</summary>

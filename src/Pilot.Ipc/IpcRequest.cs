@@ -41,7 +41,7 @@ public sealed record IpcRequest
     /// <summary>Limit of the whole command in milliseconds.</summary>
     public int? TimeoutMs { get; init; }
 
-    /// <summary>True: progress events before the reply of <c>dial</c> and <c>ping</c>.</summary>
+    /// <summary>True: progress events before the reply of <c>dial</c>.</summary>
     public bool? Progress { get; init; }
 
     /// <summary>Payload in base64.</summary>

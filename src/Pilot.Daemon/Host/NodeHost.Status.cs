@@ -16,16 +16,24 @@ internal sealed partial class NodeHost
     private const int MaxListed = 1000; // entries of a list; a line may have 1 MiB and an entry takes under 600 bytes
 
     private static readonly TimeSpan CounterInterval = TimeSpan.FromSeconds(1);
+    private bool _isCountingSoon;
     private EngineCounters _counters = new(0, 0, 0, 0, 0, 0, 0, 0, 0);
 
     /// <summary>Numbers at most a second old. From any thread.</summary>
     public EngineCounters LastCounters => Volatile.Read(ref _counters);
 
-    /// <summary>Keeps <see cref="LastCounters"/> fresh.</summary>
-    public void StartCounting()
+    /// <summary>Something happened: the numbers are taken again within a second. An idle daemon is not woken for it.</summary>
+    public void CountSoon()
     {
-        Volatile.Write(ref _counters, Counters());
-        Loop.StartTimer(CounterInterval, StartCounting);
+        if (!_isCountingSoon)
+        {
+            _isCountingSoon = true;
+            Loop.StartTimer(CounterInterval, () =>
+            {
+                _isCountingSoon = false;
+                Volatile.Write(ref _counters, Counters());
+            });
+        }
     }
 
     public EngineCounters Counters()

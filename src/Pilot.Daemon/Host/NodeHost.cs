@@ -129,6 +129,7 @@ internal sealed partial class NodeHost
 
     private void OnEvent(NodeEvent nodeEvent)
     {
+        CountSoon();
         switch (nodeEvent.Kind)
         {
             case NodeEventKind.Connection:

@@ -25,6 +25,8 @@ internal sealed class IpcServer : IDisposable
     private readonly Dictionary<int, IpcSession> _sessions = [];
     private readonly Thread _thread;
     private int _nextToken = ListenerToken + 1;
+    private bool _sweepWanted;
+    private bool _isResting;
     private volatile bool _stopping;
 
     public IpcServer(IpcSocket socket, ICommandHandler commands, ILogger logger)
@@ -53,6 +55,9 @@ internal sealed class IpcServer : IDisposable
     }
 
     public void ChangeInterest(IpcSession session, Interest interest) => _poller.Modify(session.Descriptor, session.Token, interest);
+
+    /// <summary>A session has unread output: its deadline is to be kept. Server thread.</summary>
+    public void WantSweep() => _sweepWanted = true;
 
     /// <summary>Forgets a session whose socket is about to be closed or handed over.</summary>
     public void Remove(IpcSession session)
@@ -89,7 +94,8 @@ internal sealed class IpcServer : IDisposable
         {
             try
             {
-                var count = _poller.Wait(ready, _posts.IsEmpty ? SweepInterval : TimeSpan.Zero);
+                var wait = !_posts.IsEmpty ? TimeSpan.Zero : _sweepWanted ? SweepInterval : Timeout.InfiniteTimeSpan;
+                var count = _poller.Wait(ready, wait);
                 for (var i = 0; i < count; i++)
                 {
                     if (ready[i].Token == ListenerToken)
@@ -108,7 +114,7 @@ internal sealed class IpcServer : IDisposable
                 }
 
                 var now = MonotonicClock.Now;
-                if (now - lastSweep >= SweepInterval)
+                if (_sweepWanted && now - lastSweep >= SweepInterval)
                 {
                     lastSweep = now;
                     Sweep();
@@ -135,7 +141,11 @@ internal sealed class IpcServer : IDisposable
             {
                 if (exception.SocketErrorCode is not (SocketError.WouldBlock or SocketError.ConnectionAborted))
                 {
+                    // Out of descriptors: the listener stays readable, so it rests until the next sweep instead of spinning.
                     _logger.LogWarning("ipc accept failed: {Error}", exception.Message);
+                    _poller.Modify((int)_socket.Listener.Handle, ListenerToken, Interest.None);
+                    _isResting = true;
+                    _sweepWanted = true;
                 }
 
                 return;
@@ -167,6 +177,13 @@ internal sealed class IpcServer : IDisposable
             }
         }
 
+        if (_isResting)
+        {
+            _isResting = false;
+            _poller.Modify((int)_socket.Listener.Handle, ListenerToken, Interest.Read);
+        }
+
+        _sweepWanted = _sessions.Values.Any(static session => session.UnreadSince is not null);
         foreach (var session in late ?? [])
         {
             _logger.LogWarning("ipc client cut: it did not read its replies for {Seconds} s", WriteDeadline.TotalSeconds);

@@ -287,6 +287,7 @@ internal sealed class IpcSession : IDisposable
             if (error == SocketError.WouldBlock)
             {
                 UnreadSince ??= MonotonicClock.Now;
+                _server.WantSweep();
                 break;
             }
 

@@ -18,8 +18,8 @@ internal sealed class EngineLoop : IDisposable
     private const int MessageSize = 65536; // the largest UDP datagram
     private const int SendBufferSize = 65536 * 2; // Node.Transmit wants at least 65,535
     private const int MaxReceiveBatches = 4; // per turn, so that streams get theirs
-    private const int MaxSends = 512; // batches per turn
-    private const int MaxRounds = 8; // of events and sends per turn
+    private const int MaxSends = 32; // batches per round, so that arriving acknowledgements are not kept waiting
+    private const int MaxRounds = 4; // of events and sends per turn
 
     private readonly IDatagramSocket _socket;
     private readonly IPoller _poller = Poller.Create();
@@ -262,7 +262,9 @@ internal sealed class EngineLoop : IDisposable
 
         for (var round = 0; round < MaxRounds; round++)
         {
-            if (!Deliver() & !Send())
+            var any = Deliver();
+            any |= Send();
+            if (!any)
             {
                 return;
             }
@@ -319,10 +321,12 @@ internal sealed class EngineLoop : IDisposable
                 break;
             }
 
+            Now = MonotonicClock.Now; // what is sent late in a turn must not look older than it is
             _socket.Send(transmit.Destination, _sendBuffer.AsSpan(0, length), transmit.SegmentSize);
             DatagramsSent += (length + transmit.SegmentSize - 1) / transmit.SegmentSize;
         }
 
+        _hasMore |= sent == MaxSends;
         return sent > 0;
     }
 }
