@@ -38,7 +38,12 @@ public sealed class LinuxDatagramSocketTests
 
     [Theory]
     [MemberData(nameof(Paths))]
-    public void LargestDatagram(string path, bool overIPv6) => SendAndCompare(path, overIPv6, 65_507, [65_507, 3]);
+    public void LargestDatagram(string path, bool overIPv6)
+    {
+        // What fits one packet: the socket never fragments, and loopback carries 65,536 bytes.
+        var largest = overIPv6 ? 65_488 : 65_507;
+        SendAndCompare(path, overIPv6, largest, [largest, 3]);
+    }
 
     [Theory]
     [MemberData(nameof(Paths))]
