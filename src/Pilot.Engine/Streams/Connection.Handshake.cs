@@ -24,7 +24,7 @@ public sealed partial class Connection
     /// <param name="localPort">Own port.</param>
     /// <param name="remote">Address of the peer; network 0 toward references (18 rule 18).</param>
     /// <param name="remotePort">Port of the peer.</param>
-    /// <param name="initialSequence">Random number; its low 31 bits become the initial sequence number.</param>
+    /// <param name="initialSequence">Random number. The node draws 31 bits, so that the wrap, where a reference under-reports SACK, comes late (4.1).</param>
     /// <param name="options">Tunable numbers.</param>
     /// <param name="pool">Chunks of the event loop.</param>
     /// <param name="now">Time.</param>

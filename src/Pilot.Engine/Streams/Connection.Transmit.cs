@@ -303,7 +303,7 @@ public sealed partial class Connection
     private void OnSegmentSent(Instant now, int length)
     {
         _segmentsSent++;
-        _pacer.OnSent(length);
+        _pacer.OnSent(Math.Max(length, StreamConstants.LeastPacedBytes));
         _congestion.OnSent(now, length, _sent.BytesInFlight);
     }
 

@@ -38,7 +38,7 @@ public sealed partial class Connection
         LocalPort = localPort;
         RemoteAddress = remote;
         RemotePort = remotePort;
-        _localIsn = initialSequence & int.MaxValue; // 31 bits: the wrap, where a reference under-reports, comes late (4.1)
+        _localIsn = initialSequence;
         _options = options;
         _ownOptions = SynOptions.Of(options);
         _send = new SendBuffer(pool, options.SendBufferLimit);

@@ -21,6 +21,9 @@ public static class StreamConstants
     /// <summary>Segments that may leave back to back toward a reference (chapter 02 section 17.2).</summary>
     public const int ReferenceBurstSegments = 16;
 
+    /// <summary>What a small segment counts for in a burst, bytes: a receiving socket spends more on a datagram than its payload (chapter 02 section 17.2: 256 small ones fill what 25 of 4 KiB do).</summary>
+    public const int LeastPacedBytes = 400;
+
     /// <summary>Segments that may leave back to back toward one of ours, whose sockets hold 4 MiB (own choice).</summary>
     public const int ExtendedBurstSegments = 64;
 

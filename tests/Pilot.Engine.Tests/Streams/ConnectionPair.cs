@@ -77,7 +77,7 @@ internal sealed class ConnectionPair
     {
         options ??= ConnectionOptions.Default;
         ConnectionHost left = new(options, isn, segment);
-        ConnectionHost right = new(options, isn ^ 0x55AA, segment);
+        ConnectionHost right = new(options, isn + 5000, segment);
         ConnectionPair pair = new(left, right, link, seed);
         left.Dial(pair.Now, LeftAddress, LeftPort, RightAddress, RightPort);
         return pair;
