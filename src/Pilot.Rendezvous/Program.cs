@@ -82,9 +82,11 @@ static void Announce(RendezvousHost host, Settings settings, Logger log)
         log.ForContext("Fingerprint", host.Fingerprint).Information("TLS certificate to pin");
     }
 
-    log.Warning(settings.Store.Length > 0
-        ? "state is kept in memory only and lost when this process ends; -store has no effect yet"
-        : "state is kept in memory only and lost when this process ends");
+    if (settings.Store.Length == 0)
+    {
+        log.Warning("state is kept in memory only and lost when this process ends; -store FILE keeps it");
+    }
+
     log.ForContext("Registry", host.RegistryEndPoint).ForContext("Beacon", host.BeaconEndPoint).ForContext("Mode", "primary")
         .ForContext("Policy", settings.ReferencePolicy ? "reference" : "strict").Information("rendezvous running");
 }

@@ -59,8 +59,11 @@ public sealed class RegistryMachine : IBeaconDirectory
     /// <inheritdoc/>
     public bool HasProof(uint node, UInt128 address, DateTimeOffset since) => Core.HasProof(node, address, since);
 
-    /// <summary>Serialises a response. Stateless, any thread.</summary>
-    internal static byte[] Encode(object response) =>
-        JsonSerializer.SerializeToUtf8Bytes(response, RegistryJson.Context.GetTypeInfo(response.GetType())
+    /// <summary>Serialises a response. Stateless, any thread. One that no reference client would accept becomes an error.</summary>
+    internal static byte[] Encode(object response)
+    {
+        byte[] body = JsonSerializer.SerializeToUtf8Bytes(response, RegistryJson.Context.GetTypeInfo(response.GetType())
             ?? throw new InvalidOperationException($"no JSON contract for {response.GetType().Name}"));
+        return body.Length <= RegistryFrame.MaxRequestBody ? body : Encode(new ErrorResponse { Error = Refusal.MaskedText, Code = RegistryErrorCode.Internal });
+    }
 }

@@ -24,11 +24,14 @@ internal sealed class RendezvousHost : IAsyncDisposable
 
     private readonly WebApplication _app;
     private readonly BeaconSocket _beacon;
+    private readonly EventJournal? _journal;
     private readonly ListenOptions _registryListen;
     private readonly ListenOptions? _httpListen;
 
-    private RendezvousHost(WebApplication app, BeaconSocket beacon, ListenOptions registryListen, ListenOptions? httpListen, string? fingerprint)
+    private RendezvousHost(
+        WebApplication app, BeaconSocket beacon, EventJournal? journal, ListenOptions registryListen, ListenOptions? httpListen, string? fingerprint)
     {
+        _journal = journal;
         _app = app;
         _beacon = beacon;
         _registryListen = registryListen;
@@ -57,7 +60,31 @@ internal sealed class RendezvousHost : IAsyncDisposable
         X509Certificate2? certificate = settings.Tls ? LoadCertificate(settings) : null;
 
         var clock = new SteadyClock();
-        var registry = new RegistryService(CreateRegistry(settings, clock, log), clock);
+        var machine = new RegistryMachine(settings.ToRegistryOptions(), clock.Now);
+        EventJournal? journal = settings.Store.Length > 0 ? OpenJournal(settings.Store, machine, clock, log) : null;
+        try
+        {
+            return await StartAsync(settings, log, clock, machine, journal, registryAddress, beaconAddress, httpAddress, certificate);
+        }
+        catch
+        {
+            journal?.Dispose();
+            throw;
+        }
+    }
+
+    private static async Task<RendezvousHost> StartAsync(
+        Settings settings,
+        Serilog.ILogger log,
+        SteadyClock clock,
+        RegistryMachine registryMachine,
+        EventJournal? journal,
+        IPEndPoint registryAddress,
+        IPEndPoint beaconAddress,
+        IPEndPoint? httpAddress,
+        X509Certificate2? certificate)
+    {
+        var registry = new RegistryService(registryMachine, clock);
         WebApplicationBuilder builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
         builder.Logging.ClearProviders().AddSerilog(log).AddFilter("Microsoft", LogLevel.Warning);
         builder.Services.AddSingleton(clock);
@@ -90,6 +117,7 @@ internal sealed class RendezvousHost : IAsyncDisposable
 
         WebApplication app = builder.Build();
         app.Run(context => ServeHttpAsync(context, registry, clock));
+        Observe(registryMachine.Core, journal, app, log);
         Microsoft.Extensions.Logging.ILogger logger = app.Services.GetRequiredService<ILogger<RendezvousHost>>();
         var machine = new BeaconMachine(settings.ToBeaconOptions(), registry, clock.Now);
         BeaconSocket beacon = await BindAsync("beacon", settings.BeaconAddress, app, () =>
@@ -108,7 +136,7 @@ internal sealed class RendezvousHost : IAsyncDisposable
             }
         });
         beacon.Start();
-        return new RendezvousHost(app, beacon, registryListen!, httpListen, certificate is null ? null : TlsCertificate.Fingerprint(certificate));
+        return new RendezvousHost(app, beacon, journal, registryListen!, httpListen, certificate is null ? null : TlsCertificate.Fingerprint(certificate));
     }
 
     public Task WaitForShutdownAsync(CancellationToken stop = default) => Microsoft.Extensions.Hosting.HostingAbstractionsHostExtensions.WaitForShutdownAsync(_app, stop);
@@ -118,19 +146,47 @@ internal sealed class RendezvousHost : IAsyncDisposable
         _beacon.Dispose();
         await _app.StopAsync();
         await _app.DisposeAsync();
+        _journal?.Dispose();
     }
 
-    private static RegistryMachine CreateRegistry(Settings settings, SteadyClock clock, Serilog.ILogger log)
+    private static EventJournal OpenJournal(string path, RegistryMachine machine, SteadyClock clock, Serilog.ILogger log)
     {
-        var machine = new RegistryMachine(settings.ToRegistryOptions(), clock.Now);
-        machine.Core.Observer = happened =>
+        try
         {
+            EventJournal journal = EventJournal.Open(path, machine.Core.Apply, out int count);
+            machine.Core.Resume(clock.Now);
+            log.ForContext("Store", path).ForContext("Events", count).ForContext("Nodes", machine.LiveNodes).Information("state loaded");
+            return journal;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or InvalidDataException)
+        {
+            throw new StartException($"store {path}: {e.Message}");
+        }
+    }
+
+    private static void Observe(RegistryCore core, EventJournal? journal, WebApplication app, Serilog.ILogger log)
+    {
+        core.Observer = happened =>
+        {
+            try
+            {
+                journal?.Append(happened);
+            }
+            catch (IOException e)
+            {
+                // What is in memory and what is on disk would part from here on.
+                log.Fatal("stopping: the store cannot be written: {Reason}", e.Message);
+                app.Lifetime.StopApplication();
+                throw;
+            }
+
             if (happened.AuditAction is { } action)
             {
                 log.ForContext("AuditAction", action).ForContext("Event", happened.ToString()).Debug("audit");
             }
         };
-        return machine;
+        core.Refused = (connection, type, refusal) =>
+            log.Debug("refused {Type} of {Address}: {Reason}", type.Length > 0 ? type : "unknown message", connection.SourceText, refusal.Text);
     }
 
     private static void Listen(KestrelServerOptions kestrel, IPEndPoint address, Action<ListenOptions> configure)

@@ -23,7 +23,7 @@ internal static class Flags
         new("policy-except", "RULES", "rules to switch the other way, comma-separated: " + RuleNames(), (s, v) => s.Exceptions |= Rules(v)),
         new("beacon-allow", "ADDRS", "beacon addresses that any source may register, comma-separated", (s, v) => s.AllowedBeacons.AddRange(List(v))),
         new("data", "DIR", "directory for files of this server (default ~/.pilot/rendezvous)", (s, v) => s.DataDirectory = v),
-        new("store", "FILE", "accepted, not used yet: state is kept in memory", (s, v) => s.Store = v),
+        new("store", "FILE", "file for the registry's state; empty = in memory only", (s, v) => s.Store = v),
         new("ready-file", "FILE", "written as JSON with the bound addresses when all sockets are open", (s, v) => s.ReadyFile = v),
         new("log-level", "LEVEL", "debug, info, warn or error", (s, v) => s.LogLevel = v),
         new("log-format", "FORMAT", "text or json", (s, v) => s.LogFormat = v),

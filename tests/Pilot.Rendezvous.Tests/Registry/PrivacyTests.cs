@@ -141,6 +141,17 @@ public sealed class PrivacyTests
     }
 
     [Fact]
+    public void Text_of_the_client_is_never_echoed_at_length()
+    {
+        // '<' is escaped to six bytes in an answer, so a full frame of it could come back six times as long.
+        string name = new('<', 60_000);
+        string raw = $"{{\"type\":\"resolve_hostname\",\"hostname\":\"{name}\"}}";
+        Assert.InRange(_session.SendText(_session.Connection("203.0.113.3"), raw)!.Length, 10, 600);
+        raw = $"{{\"type\":\"set_tags\",\"node_id\":1,\"tags\":[\"{name}\"]}}";
+        Assert.InRange(_session.SendText(_session.Connection("203.0.113.3"), raw)!.Length, 10, 600);
+    }
+
+    [Fact]
     public void Long_lists_stay_below_what_a_reference_client_accepts()
     {
         var session = new RegistrySession(limits: new RegistryLimits { RegistrationsPerMinute = 0 });

@@ -3,6 +3,7 @@ using System.Net;
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
 using System.Text.Json;
+using Pilot.Protocol;
 
 namespace Pilot.Rendezvous.Tests.Server;
 
@@ -22,18 +23,7 @@ public sealed class ProcessTests
             string ready = Path.Combine(directory, "ready.json");
             using Process process = Start("-registry-addr", "127.0.0.1:0", "--beacon-addr=127.0.0.1:0", "--ready-file", ready);
             Task<string> log = process.StandardError.ReadToEndAsync();
-            var clock = Stopwatch.StartNew();
-            while (!File.Exists(ready))
-            {
-                Assert.False(process.HasExited, "the process ended early");
-                Assert.True(clock.Elapsed < Patience, "no ready file");
-                await Task.Delay(20);
-            }
-
-            using JsonDocument addresses = JsonDocument.Parse(await File.ReadAllBytesAsync(ready));
-            using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-            await socket.ConnectAsync(IPEndPoint.Parse(addresses.RootElement.Text("registry")));
-            using var client = new RawClient(new NetworkStream(socket), socket);
+            using RawClient client = await ConnectAsync(process, ready);
             Assert.Contains("beacon_list_ok", await client.CallAsync("{\"type\":\"beacon_list\"}"), StringComparison.Ordinal);
 
             Assert.Equal(0, Kill(process.Id, SigTerm));
@@ -43,6 +33,42 @@ public sealed class ProcessTests
             Assert.Contains("rendezvous running", text, StringComparison.Ordinal);
             Assert.Contains("state is kept in memory only", text, StringComparison.Ordinal);
             Assert.Contains("not encrypted", text, StringComparison.Ordinal);
+        }
+        finally
+        {
+            Directory.Delete(directory, recursive: true);
+        }
+    }
+
+    [Fact]
+    public async Task Killed_server_keeps_every_answered_registration()
+    {
+        string directory = Directory.CreateTempSubdirectory("pilot-rendezvous").FullName;
+        try
+        {
+            string[] args = ["-registry-addr", "127.0.0.1:0", "-beacon-addr", "127.0.0.1:0", "-limit-registrations", "0", "-store", Path.Combine(directory, "store")];
+            var keys = new List<string>();
+            for (int round = 0; round < 3; round++)
+            {
+                string ready = Path.Combine(directory, $"ready{round}.json");
+                using Process process = Start([.. args, "-ready-file", ready]);
+                Task<string> log = process.StandardError.ReadToEndAsync();
+                using RawClient client = await ConnectAsync(process, ready);
+                for (int i = 0; i < keys.Count; i++)
+                {
+                    Assert.Contains($"\"node_id\":{i + 1},", await RegisterAsync(client, keys[i]), StringComparison.Ordinal);
+                }
+
+                for (int i = 0; i < 20; i++)
+                {
+                    keys.Add(Identity.Create().PublicKeyText);
+                    Assert.Contains($"\"node_id\":{keys.Count},", await RegisterAsync(client, keys[^1]), StringComparison.Ordinal);
+                }
+
+                process.Kill();
+                await process.WaitForExitAsync().WaitAsync(Patience);
+                await log;
+            }
         }
         finally
         {
@@ -63,6 +89,24 @@ public sealed class ProcessTests
         await process.WaitForExitAsync().WaitAsync(Patience);
         Assert.Equal(expected, process.ExitCode);
         Assert.NotEmpty(text);
+    }
+
+    private static Task<string> RegisterAsync(RawClient client, string key) => client.CallAsync($"{{\"type\":\"register\",\"public_key\":\"{key}\"}}");
+
+    private static async Task<RawClient> ConnectAsync(Process process, string ready)
+    {
+        var clock = Stopwatch.StartNew();
+        while (!File.Exists(ready))
+        {
+            Assert.False(process.HasExited, "the process ended early");
+            Assert.True(clock.Elapsed < Patience, "no ready file");
+            await Task.Delay(20);
+        }
+
+        using JsonDocument addresses = JsonDocument.Parse(await File.ReadAllBytesAsync(ready));
+        var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        await socket.ConnectAsync(IPEndPoint.Parse(addresses.RootElement.Text("registry")));
+        return new RawClient(new NetworkStream(socket, ownsSocket: true), socket);
     }
 
     private static Process Start(params string[] args)

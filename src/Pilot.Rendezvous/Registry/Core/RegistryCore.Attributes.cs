@@ -117,7 +117,7 @@ internal sealed partial class RegistryCore
             }
 
             error = tag.Length == 0 ? "empty tag"
-                : Encoding.UTF8.GetByteCount(tag) > MaxTagBytes ? $"tag \"{tag}\" too long (max 32 chars)"
+                : Encoding.UTF8.GetByteCount(tag) > MaxTagBytes ? $"tag \"{Echo(tag)}\" too long (max 32 chars)"
                 : !HostnameRules.MatchesPattern(tag) ? "tag must be lowercase alphanumeric with hyphens"
                 : "";
         }

@@ -31,6 +31,15 @@ internal sealed partial class RegistryCore
         }
     }
 
+    /// <summary>After a replay: live nodes get one stale period to be heard of again, for heartbeats are not among the events.</summary>
+    public void Resume(DateTimeOffset now)
+    {
+        foreach (NodeRecord node in State.Nodes.Values)
+        {
+            node.LastSeen = now;
+        }
+    }
+
     private void ReapSilent(DateTimeOffset now)
     {
         var events = new List<RegistryEvent>();

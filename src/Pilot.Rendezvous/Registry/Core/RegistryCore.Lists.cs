@@ -7,6 +7,7 @@ namespace Pilot.Rendezvous.Registry;
 internal sealed partial class RegistryCore
 {
     private const int EmptyListBytes = 96;
+    private const int BeaconEntryBytes = 40;
     private const int NodeEntryBytes = 320; // all fixed members with their names, two addresses, time and role
 
     private readonly Dictionary<uint, BeaconRecord> _beacons = [];
@@ -51,10 +52,11 @@ internal sealed partial class RegistryCore
 
     private object BeaconList(Turn turn)
     {
+        int room = _options.Limits.MaxAnswerBytes - EmptyListBytes;
         var entries = new List<BeaconEntry>();
         foreach ((uint id, BeaconRecord beacon) in _beacons)
         {
-            if (IsFresh(beacon, turn.Now))
+            if (IsFresh(beacon, turn.Now) && (room -= BeaconEntryBytes + JsonSize.UpperBound(beacon.Address)) >= 0)
             {
                 entries.Add(new BeaconEntry { Id = id, Addr = beacon.Address });
             }

@@ -5,6 +5,8 @@ namespace Pilot.Rendezvous.Registry;
 // lookup, resolve, resolve_hostname, check_trust, punch (spec 03 section 6.1)
 internal sealed partial class RegistryCore
 {
+    private const int MaxEchoCharacters = 64;
+
     private object Lookup(Turn turn)
     {
         if (!State.TryGetLive(turn.NodeId, out NodeRecord? node))
@@ -75,8 +77,8 @@ internal sealed partial class RegistryCore
             return Refusal.Invalid("hostname required");
         }
 
-        // One text for the unknown, the silent and the private, so that it tells nothing apart. The name is the client's own, and short in any honest request.
-        var notFound = new Refusal($"hostname \"{hostname}\" not found", RegistryErrorCode.NotFound);
+        // One text for the unknown, the silent and the private, so that it tells nothing apart.
+        var notFound = new Refusal($"hostname \"{Echo(hostname)}\" not found", RegistryErrorCode.NotFound);
         if (!State.TryGetByHostname(hostname, out NodeRecord? target) || target.Status != NodeStatus.Live)
         {
             return notFound;
@@ -89,6 +91,9 @@ internal sealed partial class RegistryCore
 
         return new ResolveHostnameResponse { Address = target.Address.ToString(), NodeId = target.Id, Public = target.Public, Hostname = target.Hostname };
     }
+
+    // A client's own text in an answer, never longer than an honest one.
+    private static string Echo(string text) => text.Length > MaxEchoCharacters ? text[..MaxEchoCharacters] : text;
 
     private bool MayFind(NodeRecord? requester, NodeRecord target) =>
         requester is not null && (requester.Id == target.Id || MayReach(requester, target));

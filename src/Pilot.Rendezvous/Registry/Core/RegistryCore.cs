@@ -60,6 +60,9 @@ internal sealed partial class RegistryCore
     /// <summary>Called with every event after it was applied.</summary>
     public Action<RegistryEvent>? Observer { get; set; }
 
+    /// <summary>Called with every refusal: connection, known message type (empty otherwise), and the text before masking.</summary>
+    public Action<RegistryConnection, string, Refusal>? Refused { get; set; }
+
     /// <summary>Requests that reached dispatch, unknown types and errors included.</summary>
     public long RequestCount { get; private set; }
 
@@ -71,13 +74,13 @@ internal sealed partial class RegistryCore
         RequestCount++;
         if (admission.Refusal is not null)
         {
-            return admission.Refusal.ToResponse();
+            return Refuse(connection, request, admission.Refusal);
         }
 
         var turn = new Turn(now, connection, request, verdict, CheckAdminToken(request)) { RegisterRetryAfter = admission.RegisterRetryAfter };
         if (AcceptIdentity(turn) is { } limited)
         {
-            return limited.ToResponse();
+            return Refuse(connection, request, limited);
         }
 
         Commit(turn);
@@ -85,7 +88,13 @@ internal sealed partial class RegistryCore
             ? handler(turn)
             : new Refusal("unknown message type", RegistryErrorCode.UnknownType);
         Commit(turn);
-        return result is Refusal refusal ? refusal.ToResponse() : result;
+        return result is Refusal refusal ? Refuse(connection, request, refusal) : result;
+    }
+
+    private ErrorResponse Refuse(RegistryConnection connection, RegistryRequest request, Refusal refusal)
+    {
+        Refused?.Invoke(connection, _handlers.ContainsKey(request.Type) ? request.Type : "", refusal);
+        return refusal.ToResponse();
     }
 
     /// <summary>Applies an event from outside the rules: replay of a store, or set-up of a test.</summary>
