@@ -65,14 +65,26 @@ internal sealed partial class NodeHost
     public void Attach(Connection connection, System.Net.Sockets.Socket socket, ReadOnlySpan<byte> early)
     {
         StreamBridge? bridge = null;
-        bridge = new StreamBridge(Loop, connection, socket, early, ended =>
+        try
         {
-            _results.Add(Now, ended);
-            if (bridge is not null)
+            bridge = new StreamBridge(Loop, connection, socket, early, ended =>
             {
-                _bridges.Remove(bridge);
-            }
-        });
+                _results.Add(Now, ended);
+                if (bridge is not null)
+                {
+                    _bridges.Remove(bridge);
+                }
+            });
+        }
+        catch (IOException exception)
+        {
+            // The system refuses to watch one more descriptor.
+            _logger.LogError("stream {ConnId} cannot be served: {Error}", connection.Id, exception.Message);
+            socket.Dispose();
+            Discard(connection);
+            return;
+        }
+
         if (_results.Find(connection.Id) is null)
         {
             _bridges.Add(bridge);

@@ -14,12 +14,16 @@ internal sealed class EngineLoop : IDisposable
 {
     private const int UdpToken = 0;
     private const int FirstToken = 1;
+    private const int MaxReady = 128;
+    private const int MaxDefects = 20;
     private const int BatchMessages = 32;
     private const int MessageSize = 65536; // the largest UDP datagram
     private const int SendBufferSize = 65536 * 2; // Node.Transmit wants at least 65,535
     private const int MaxReceiveBatches = 4; // per turn, so that streams get theirs
     private const int MaxSends = 32; // batches per round, so that arriving acknowledgements are not kept waiting
     private const int MaxRounds = 4; // of events and sends per turn
+
+    private static readonly TimeSpan DefectPeriod = TimeSpan.FromSeconds(10);
 
     private readonly IDatagramSocket _socket;
     private readonly IPoller _poller = Poller.Create();
@@ -33,6 +37,8 @@ internal sealed class EngineLoop : IDisposable
     private readonly byte[] _sendBuffer = GC.AllocateUninitializedArray<byte>(SendBufferSize, pinned: true);
     private readonly TaskCompletionSource _stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _nextToken = FirstToken;
+    private Instant _defectsSince;
+    private int _defects;
     private bool _hasMore;
     private volatile bool _stopping;
 
@@ -159,25 +165,17 @@ internal sealed class EngineLoop : IDisposable
     {
         try
         {
-            Span<Readiness> ready = stackalloc Readiness[128];
             while (!_stopping)
             {
-                var count = _poller.Wait(ready, WaitTime());
-                Now = MonotonicClock.Now;
-                var udp = false;
-                for (var i = 0; i < count; i++)
+                try
                 {
-                    if (ready[i].Token == UdpToken)
-                    {
-                        udp = true;
-                    }
-                    else if (_watched.TryGetValue(ready[i].Token, out var entry))
-                    {
-                        entry.Handler.OnReady(ready[i]);
-                    }
+                    Step();
                 }
-
-                Turn(udp);
+                catch (Exception exception) when (exception is not OutOfMemoryException && IsTolerable())
+                {
+                    // A defect met by one datagram or one stream must not take everybody down; what it was working on is lost.
+                    _logger.LogError(exception, "engine loop: defect");
+                }
             }
 
             _stopped.TrySetResult();
@@ -193,6 +191,39 @@ internal sealed class EngineLoop : IDisposable
         {
             post();
         }
+    }
+
+    private void Step()
+    {
+        Span<Readiness> ready = stackalloc Readiness[MaxReady];
+        var count = _poller.Wait(ready, WaitTime());
+        Now = MonotonicClock.Now;
+        var udp = false;
+        for (var i = 0; i < count; i++)
+        {
+            if (ready[i].Token == UdpToken)
+            {
+                udp = true;
+            }
+            else if (_watched.TryGetValue(ready[i].Token, out var entry))
+            {
+                entry.Handler.OnReady(ready[i]);
+            }
+        }
+
+        Turn(udp);
+    }
+
+    /// <summary>Defects up to this rate are survived; more of them mean that the state is broken, and a fresh start is better.</summary>
+    private bool IsTolerable()
+    {
+        if (Now - _defectsSince > DefectPeriod)
+        {
+            _defectsSince = Now;
+            _defects = 0;
+        }
+
+        return ++_defects <= MaxDefects;
     }
 
     private TimeSpan WaitTime()

@@ -1,0 +1,137 @@
+using System.Buffers;
+using System.Net.Sockets;
+using Microsoft.Extensions.Logging.Abstractions;
+using Pilot.Daemon.Ipc;
+using Pilot.Ipc;
+
+namespace Pilot.Daemon.Tests;
+
+/// <summary>The server alone, with commands made up by the test.</summary>
+public sealed class IpcServerTests : IDisposable
+{
+    private readonly TempDirectory _directory = new();
+    private readonly Commands _commands = new();
+    private readonly IpcServer _server;
+
+    public IpcServerTests()
+    {
+        _server = new IpcServer(IpcSocket.Open(_directory["s"]), _commands, NullLogger.Instance) { WriteDeadline = TimeSpan.FromMilliseconds(50) };
+        _server.Start();
+    }
+
+    public void Dispose()
+    {
+        _server.Dispose();
+        _directory.Dispose();
+    }
+
+    [Fact]
+    public async Task A_client_that_leaves_its_replies_unread_is_cut()
+    {
+        using var client = await TestClient.ConnectAsync(_directory["s"]);
+        await client.SendAsync("{\"cmd\":\"large\"}\n");
+        Assert.True(await _commands.Closed.Task.WaitAsync(TimeSpan.FromSeconds(20), TestContext.Current.CancellationToken));
+    }
+
+    [Fact]
+    public async Task Commands_of_a_client_that_goes_away_are_cancelled()
+    {
+        var client = await TestClient.ConnectAsync(_directory["s"]);
+        await client.SendAsync("{\"cmd\":\"wait\",\"id\":1}\n");
+        await _commands.Waiting.Task.WaitAsync(TimeSpan.FromSeconds(20), TestContext.Current.CancellationToken);
+        client.Dispose();
+        Assert.True(await _commands.Cancelled.Task.WaitAsync(TimeSpan.FromSeconds(20), TestContext.Current.CancellationToken));
+    }
+
+    [Fact]
+    public async Task Commands_with_an_id_do_not_wait_for_each_other()
+    {
+        using var client = await TestClient.ConnectAsync(_directory["s"]);
+        await client.SendAsync("{\"cmd\":\"wait\",\"id\":\"slow\"}\n{\"cmd\":\"quick\",\"id\":\"fast\"}\n");
+        Assert.Equal("fast", (await client.ReadReplyAsync()).Id!.Value.GetString());
+        _commands.Release.SetResult();
+        Assert.Equal("slow", (await client.ReadReplyAsync()).Id!.Value.GetString());
+    }
+
+    [Fact]
+    public async Task A_defect_in_a_command_is_an_internal_error_and_nothing_more()
+    {
+        using var client = await TestClient.ConnectAsync(_directory["s"]);
+        Assert.Equal(IpcErrorCode.Internal, (await client.CallAsync("""{"cmd":"defect"}""")).Code);
+        Assert.True((await client.CallAsync("""{"cmd":"quick"}""")).Ok);
+    }
+
+    [Fact]
+    public async Task After_a_hand_over_the_socket_belongs_to_the_taker_with_all_early_bytes()
+    {
+        using var client = await TestClient.ConnectAsync(_directory["s"]);
+        await client.SendAsync("{\"cmd\":\"raw\",\"id\":9}\nearly");
+        var reply = await client.ReadReplyAsync();
+        Assert.True(reply.Raw);
+        Assert.True(reply.HasId(9));
+        var (socket, early) = await _commands.Taken.Task.WaitAsync(TimeSpan.FromSeconds(20), TestContext.Current.CancellationToken);
+        using (socket)
+        {
+            var received = early.Length > 0 ? early : new byte[5];
+            if (early.Length == 0)
+            {
+                socket.Blocking = true;
+                Assert.Equal(5, socket.Receive(received));
+            }
+
+            Assert.Equal("early"u8.ToArray(), received);
+            socket.Blocking = true;
+            socket.Send("back"u8);
+            Assert.Equal("back"u8.ToArray(), await client.ReadAsync(4));
+        }
+    }
+
+    [Fact]
+    public void A_path_that_is_too_long_is_a_clear_error()
+    {
+        var exception = Assert.Throws<FatalException>(() => IpcSocket.Open(_directory[new string('x', 120)]));
+        Assert.Contains("too long", exception.Message, StringComparison.Ordinal);
+    }
+
+    private sealed class Commands : ICommandHandler
+    {
+        public TaskCompletionSource<bool> Closed { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public TaskCompletionSource<bool> Cancelled { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public TaskCompletionSource Waiting { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public TaskCompletionSource Release { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public TaskCompletionSource<(Socket Socket, byte[] Early)> Taken { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public async Task<CommandOutcome> ExecuteAsync(IpcRequest request, IpcSession session, CancellationToken cancellation)
+        {
+            switch (request.Cmd)
+            {
+                case "large":
+                    return new CommandOutcome.Line(new byte[8_000_000]);
+                case "wait":
+                    Waiting.TrySetResult();
+                    cancellation.Register(() => Cancelled.TrySetResult(true));
+                    await Release.Task.WaitAsync(cancellation);
+                    break;
+                case "defect":
+                    throw new InvalidOperationException("made up");
+                case "raw":
+                    return new CommandOutcome.HandOver(
+                        new RawReply { Conn = 1, Local = "l", Remote = "r" }, (socket, early) => Taken.SetResult((socket, early)), () => Taken.SetCanceled(CancellationToken.None));
+                default:
+                    break;
+            }
+
+            var reply = new ArrayBufferWriter<byte>();
+            IpcLine.WriteSuccess(reply, request.Id, new EmptyData(), IpcJson.Context.EmptyData);
+            return new CommandOutcome.Line(reply.WrittenMemory);
+        }
+
+        public bool IsSubscribed(IpcSession session) => false;
+
+        public void SessionClosed(IpcSession session) => Closed.TrySetResult(true);
+    }
+}
