@@ -52,7 +52,7 @@ internal sealed class SettingsLoader
     }
 
     /// <summary>The flag list, one per line.</summary>
-    public static string Usage => "Usage of pilot-daemon:\n" + string.Join('\n', Flags.Order().Select(flag => flag.Value ? $"  -{flag.Key} value" : $"  -{flag.Key}")) + "\n";
+    public static string Usage => "Usage of pilot-daemon:\n" + string.Join('\n', Flags.OrderBy(static flag => flag.Key, StringComparer.Ordinal).Select(flag => flag.Value ? $"  -{flag.Key} value" : $"  -{flag.Key}")) + "\n";
 
     private DaemonSettings Merge()
     {
