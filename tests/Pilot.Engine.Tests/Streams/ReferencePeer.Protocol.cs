@@ -19,10 +19,11 @@ internal sealed partial class ReferencePeer
         {
             Emit(PacketFlags.Fin | PacketFlags.Ack, _next, header.Sequence + 1, 0, []); // also for FIN|ACK: the defect
             EnterTimeWait(now);
-            _sweepAt = _sweepAt == Instant.Never ? now + Sweep : _sweepAt;
+            _sweepAt = _sweepAt == Instant.Never ? NextSweep(now) : _sweepAt;
         }
         else if ((header.Flags & PacketFlags.Rst) != 0)
         {
+            WasReset = true;
             Remove();
         }
         else if ((header.Flags & PacketFlags.Ack) != 0)
@@ -118,6 +119,7 @@ internal sealed partial class ReferencePeer
         {
             segment.Sacked = false;
         }
+        _allAcknowledged |= _outstanding.Count == 0;
         _duplicates = 0;
         _lastRetransmission = new Instant(long.MinValue / 2);
         if (_recovering && SequenceNumber.IsAtOrAfter(acknowledgement, _recoveryPoint))
@@ -219,7 +221,7 @@ internal sealed partial class ReferencePeer
 
     private void SendWhatFits(Instant now)
     {
-        while (IsEstablished && _unsent.Count > 0)
+        while (IsEstablished && _unrecorded is null && _unsent.TryPeek(out byte[]? write))
         {
             long limit = _window > 0 ? Math.Min(_cwnd, _window * 4096L) : _cwnd;
             if (_outstanding.Sum(s => (long)s.Data.Length) >= limit)
@@ -231,20 +233,64 @@ internal sealed partial class ReferencePeer
                 }
                 return;
             }
-            int count = Math.Min(SegmentSize, _unsent.Count);
-            byte[] data = _unsent.GetRange(0, count).ToArray();
-            _unsent.RemoveRange(0, count);
+            int count = Math.Min(SegmentSize, write.Length - _unsentOffset);
+            if (count < SegmentSize && HoldsRemainder(now))
+            {
+                return;
+            }
+            byte[] data = write[_unsentOffset..(_unsentOffset + count)];
+            _unsentOffset += count;
+            if (_unsentOffset == write.Length)
+            {
+                _unsent.Dequeue();
+                _unsentOffset = 0;
+            }
             Emit(PacketFlags.Ack, _next, _expected, FreeSlots, data);
-            _outstanding.Add(new Outstanding(_next, data, now));
+            Outstanding segment = new(_next, data, now);
             _next += (uint)count;
-            _acksOwed = 0;
-            _ackAt = Instant.Never;
             _lastActivity = now;
+            if (RecordDelay > TimeSpan.Zero)
+            {
+                _unrecorded = segment;
+                _recordAt = now + RecordDelay;
+            }
+            else
+            {
+                Record(segment);
+            }
         }
         if (_unsent.Count == 0)
         {
             _probeAt = Instant.Never;
         }
+    }
+
+    private void Record(Outstanding segment)
+    {
+        _outstanding.Add(segment);
+        _unrecorded = null;
+        _recordAt = Instant.Never;
+        _acksOwed = 0;
+        _ackAt = Instant.Never;
+    }
+
+    private bool HoldsRemainder(Instant now)
+    {
+        if (!HasNagle || _outstanding.Count == 0 || _nagleExpired)
+        {
+            _nagleExpired = false;
+        }
+        else if (_allAcknowledged)
+        {
+            _allAcknowledged = false;
+        }
+        else
+        {
+            _nagleAt = _nagleAt == Instant.Never ? now + NagleWait : _nagleAt;
+            return true;
+        }
+        _nagleAt = Instant.Never;
+        return false;
     }
 
     private void OnTick(Instant now)
@@ -256,6 +302,7 @@ internal sealed partial class ReferencePeer
         if (segment.Transmissions >= MaxTransmissions)
         {
             Emit(PacketFlags.Rst, 0, 0, 0, []);
+            WasAbandoned = true;
             Remove();
             return;
         }

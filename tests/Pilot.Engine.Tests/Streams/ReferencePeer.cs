@@ -17,7 +17,8 @@ internal sealed partial class ReferencePeer(PilotAddress address, ushort port) :
     private static readonly TimeSpan Tick = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan AckDelay = TimeSpan.FromMilliseconds(40);
     private static readonly TimeSpan Sweep = TimeSpan.FromSeconds(15);
-    private static readonly double[] SynSeconds = [0, 1, 3, 7, 15, 23, 31];
+    private static readonly TimeSpan NagleWait = TimeSpan.FromMilliseconds(40);
+    private static readonly double[] DefaultSynSeconds = [0, 1, 3, 7, 15, 23, 31];
 
     private sealed class Outstanding(uint sequence, byte[] data, Instant sentAt)
     {
@@ -36,7 +37,9 @@ internal sealed partial class ReferencePeer(PilotAddress address, ushort port) :
     private readonly Queue<byte[]> _delivering = new();
     private readonly SortedDictionary<uint, byte[]> _reordered = [];
     private readonly List<Outstanding> _outstanding = [];
-    private readonly List<byte> _unsent = [];
+    private readonly Queue<byte[]> _unsent = new(); // one per write: writes are cut into segments one by one
+    private int _unsentOffset;
+    private Outstanding? _unrecorded;
     private PilotAddress _remote;
     private ushort _remotePort;
     private uint _next = 1, _acknowledged, _expected;
@@ -49,6 +52,9 @@ internal sealed partial class ReferencePeer(PilotAddress address, ushort port) :
     private TimeSpan _srtt, _rttvar, _rto = TimeSpan.FromSeconds(1);
     private bool _hasRtt;
     private Instant _ackAt = Instant.Never, _tickAt = Instant.Never, _sweepAt = Instant.Never, _probeAt = Instant.Never, _dialAt = Instant.Never;
+    private Instant _recordAt = Instant.Never, _nagleAt = Instant.Never;
+    private bool _nagleExpired;
+    private bool _allAcknowledged; // sticky: a wake-up of the waiting writer that nobody waited for (10)
     private Instant _lastActivity, _lastRetransmission;
     private TimeSpan _probeInterval;
     private int _dialStep;
@@ -76,9 +82,34 @@ internal sealed partial class ReferencePeer(PilotAddress address, ushort port) :
     /// <summary>Called for each segment that the application reads.</summary>
     public Action<byte[]>? OnRead { get; set; }
 
-    public bool HasUnsent => _unsent.Count > 0 || _outstanding.Count > 0;
+    public bool HasUnsent => IsWriterBlocked || _outstanding.Count > 0;
 
-    public Instant Deadline => Instant.Min(Instant.Min(Instant.Min(_ackAt, _tickAt), Instant.Min(_sweepAt, _probeAt)), _dialAt);
+    /// <summary>The application's write has not returned yet.</summary>
+    public bool IsWriterBlocked => _unsent.Count > 0 || _unrecorded is not null;
+
+    /// <summary>Small remainders wait for all acknowledgements or 40 ms (10).</summary>
+    public bool HasNagle { get; init; }
+
+    /// <summary>Time between the transmission of a segment and its record, in which an acknowledgement is lost (6.5); the sent acknowledgement counts late, too (6.1).</summary>
+    public TimeSpan RecordDelay { get; init; }
+
+    /// <summary>The process start, from which the 15 s sweeps count (11); the opening of the connection if not set.</summary>
+    public Instant? ProcessStart { get; init; }
+
+    /// <summary>Times of the SYNs after the dial; the last wait is 8 s (4.5).</summary>
+    public IReadOnlyList<double> SynSeconds { get; init; } = DefaultSynSeconds;
+
+    /// <summary>Called before each repeated SYN with its number, from 1.</summary>
+    public Action<int>? BeforeSyn { get; init; }
+
+    /// <summary>The peer sent RST.</summary>
+    public bool WasReset { get; private set; }
+
+    /// <summary>A segment was transmitted eight times in vain (9.3).</summary>
+    public bool WasAbandoned { get; private set; }
+
+    public Instant Deadline => Instant.Min(
+        Instant.Min(Instant.Min(_ackAt, _tickAt), Instant.Min(_sweepAt, _probeAt)), Instant.Min(_dialAt, Instant.Min(_recordAt, _nagleAt)));
 
     public void Dial(Instant now, PilotAddress remote, ushort remotePort)
     {
@@ -92,8 +123,11 @@ internal sealed partial class ReferencePeer(PilotAddress address, ushort port) :
 
     public void Write(Instant now, ReadOnlySpan<byte> data)
     {
-        _unsent.AddRange(data);
-        SendWhatFits(now);
+        if (!data.IsEmpty)
+        {
+            _unsent.Enqueue(data.ToArray());
+            SendWhatFits(now);
+        }
     }
 
     public bool ReadSegment(Instant now)
@@ -142,6 +176,17 @@ internal sealed partial class ReferencePeer(PilotAddress address, ushort port) :
         {
             OnDialTimer(now);
         }
+        if (_recordAt <= now)
+        {
+            Record(_unrecorded!);
+            SendWhatFits(now);
+        }
+        if (_nagleAt <= now)
+        {
+            _nagleAt = Instant.Never;
+            _nagleExpired = true;
+            SendWhatFits(now);
+        }
         if (_ackAt <= now)
         {
             SendAck();
@@ -160,7 +205,7 @@ internal sealed partial class ReferencePeer(PilotAddress address, ushort port) :
         }
         if (_sweepAt <= now)
         {
-            _sweepAt = now + Sweep;
+            _sweepAt = NextSweep(now);
             OnSweep(now);
         }
     }
@@ -193,13 +238,14 @@ internal sealed partial class ReferencePeer(PilotAddress address, ushort port) :
 
     private void OnDialTimer(Instant now)
     {
-        if (State != "SYN_SENT" || _dialStep == SynSeconds.Length)
+        if (State != "SYN_SENT" || _dialStep == SynSeconds.Count)
         {
             _dialAt = Instant.Never;
             State = State == "SYN_SENT" ? "CLOSED" : State;
             return;
         }
-        double wait = _dialStep + 1 < SynSeconds.Length ? SynSeconds[_dialStep + 1] - SynSeconds[_dialStep] : 8;
+        double wait = _dialStep + 1 < SynSeconds.Count ? SynSeconds[_dialStep + 1] - SynSeconds[_dialStep] : 8;
+        BeforeSyn?.Invoke(_dialStep);
         _dialStep++;
         _dialAt = now + TimeSpan.FromSeconds(wait);
         Emit(PacketFlags.Syn, 0, 0, QueueSlots, []);
@@ -228,15 +274,17 @@ internal sealed partial class ReferencePeer(PilotAddress address, ushort port) :
         State = "ESTABLISHED";
         _dialAt = Instant.Never;
         _tickAt = now + Tick;
-        _sweepAt = now + Sweep;
+        _sweepAt = NextSweep(now);
         _lastActivity = now;
     }
+
+    private Instant NextSweep(Instant now) =>
+        ProcessStart is { } start ? start + new TimeSpan(((now - start).Ticks / Sweep.Ticks + 1) * Sweep.Ticks) : now + Sweep;
 
     private void EnterTimeWait(Instant now)
     {
         State = "TIME_WAIT";
-        _outstanding.Clear();
-        _unsent.Clear();
+        DropSending();
         _tickAt = _ackAt = _probeAt = Instant.Never;
         _lastActivity = now;
         ReadEnded = true;
@@ -247,8 +295,15 @@ internal sealed partial class ReferencePeer(PilotAddress address, ushort port) :
         State = "CLOSED";
         ReadEnded = true;
         _tickAt = _ackAt = _probeAt = _sweepAt = _dialAt = Instant.Never;
+        DropSending();
+    }
+
+    private void DropSending()
+    {
         _outstanding.Clear();
         _unsent.Clear();
+        _unrecorded = null;
+        _recordAt = _nagleAt = Instant.Never;
     }
 
     private void Emit(PacketFlags flags, uint sequence, uint acknowledgement, ushort window, ReadOnlySpan<byte> payload)
