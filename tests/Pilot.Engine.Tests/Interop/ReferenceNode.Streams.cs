@@ -18,9 +18,10 @@ internal sealed partial class ReferenceNode
     private ushort _nextPort = FirstEphemeralPort;
 
     // Whole tokens; the fraction of a second is lost (02 §4.2).
-    private sealed class SynBucket(int rate)
+    private sealed class SynBucket(int perSecond)
     {
-        private int _tokens = rate;
+        private readonly int _rate = perSecond;
+        private int _tokens = perSecond;
         private Instant _filledAt;
 
         public bool Take(Instant now)
@@ -30,10 +31,10 @@ internal sealed partial class ReferenceNode
                 _filledAt = now;
             }
 
-            double added = Math.Floor((now - _filledAt).TotalSeconds * rate);
+            double added = Math.Floor((now - _filledAt).TotalSeconds * _rate);
             if (added >= 1)
             {
-                _tokens = (int)Math.Min(rate, _tokens + added);
+                _tokens = (int)Math.Min(_rate, _tokens + added);
                 _filledAt = now;
             }
 

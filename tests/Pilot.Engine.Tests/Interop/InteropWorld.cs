@@ -1,0 +1,145 @@
+using Pilot.Engine.Tests.Simulation;
+using Pilot.Protocol;
+
+namespace Pilot.Engine.Tests.Interop;
+
+/// <summary>What happens to one datagram on its first link.</summary>
+internal readonly record struct Fate(int Copies, TimeSpan Delay)
+{
+    public static Fate Pass => new(1, TimeSpan.Zero);
+
+    public static Fate Drop => new(0, TimeSpan.Zero);
+
+    public static Fate Twice => new(2, TimeSpan.Zero);
+
+    public static Fate Late(TimeSpan delay) => new(1, delay);
+}
+
+/// <summary>A datagram that a node sends: what it is, whatever it is wrapped in.</summary>
+internal readonly record struct SentFrame(SimHost From, UdpEndpoint To, byte[] Datagram)
+{
+    public bool IsRelayed => Datagram[0] == (byte)BeaconMessageType.Relay;
+
+    public byte[] Frame => IsRelayed ? Datagram[BeaconRelay.HeaderSize..] : Datagram;
+
+    public DatagramKind Kind => TunnelFrame.Classify(Frame);
+
+    public bool IsExchange => Kind == DatagramKind.AuthenticatedKeyExchange;
+
+    public bool IsEncrypted => Kind == DatagramKind.Encrypted;
+}
+
+/// <summary>Nodes of ours and doubles of reference nodes on one simulated network, with a registry and a beacon like the reference's.</summary>
+internal sealed class InteropWorld
+{
+    private readonly List<OurHost> _ours = [];
+    private readonly List<ReferenceHost> _references = [];
+    private readonly NonceWatch _nonces = new();
+    private uint _nextNode = 1;
+
+    private InteropWorld(ulong seed)
+    {
+        Network = new SimNetwork(seed);
+        Rendezvous = new InteropRendezvous(Network);
+    }
+
+    public SimNetwork Network { get; }
+
+    public InteropRendezvous Rendezvous { get; }
+
+    public Instant Now => Network.Now;
+
+    /// <summary>Decides about each datagram as it leaves a node; null for no decision.</summary>
+    public Func<SentFrame, Fate?>? Filter { get; set; }
+
+    /// <summary>Sees each datagram as it leaves a node.</summary>
+    public Action<SentFrame>? Observer { get; set; }
+
+    /// <summary>Runs a scenario for each seed; a failure names the seed and shows the last datagrams.</summary>
+    public static void Run(ulong firstSeed, int seeds, Action<InteropWorld> scenario)
+    {
+        for (ulong seed = firstSeed; seed < firstSeed + (ulong)seeds; seed++)
+        {
+            var world = new InteropWorld(seed);
+            try
+            {
+                scenario(world);
+            }
+            catch (Exception exception)
+            {
+                throw new InvalidOperationException(
+                    $"seed {seed} failed at {world.Network.Now}: {exception.Message}\n{string.Join("\n", world._references)}\n{world.Network.Log}", exception);
+            }
+        }
+    }
+
+    /// <summary>One node of ours and one reference, settled, trusting each other.</summary>
+    public (OurHost Ours, ReferenceHost Reference) Pair(
+        ReferenceSwitches? switches = null, LinkProfile? profile = null, SimNat? ourNat = null, SimNat? referenceNat = null)
+    {
+        OurHost ours = AddOurs(profile, ourNat);
+        ReferenceHost reference = AddReference(switches, profile, referenceNat);
+        Settle();
+        Befriend(ours, reference);
+        return (ours, reference);
+    }
+
+    public OurHost AddOurs(LinkProfile? profile = null, SimNat? nat = null, bool isPublic = false)
+    {
+        SimHost host = Network.AddHost($"ours{_nextNode}", nat: nat, profile: profile ?? LinkProfile.Clean);
+        var ours = new OurHost(this, host, _nextNode++, isPublic);
+        _ours.Add(ours);
+        _nonces.Watch(Network, host);
+        ours.Start();
+        return ours;
+    }
+
+    public ReferenceHost AddReference(ReferenceSwitches? switches = null, LinkProfile? profile = null, SimNat? nat = null)
+    {
+        SimHost host = Network.AddHost($"reference{_nextNode}", nat: nat, profile: profile ?? LinkProfile.Clean);
+        var reference = new ReferenceHost(this, host, _nextNode++, switches ?? new ReferenceSwitches());
+        _references.Add(reference);
+        reference.Start();
+        return reference;
+    }
+
+    /// <summary>Mutual trust as a completed handshake leaves it.</summary>
+    public void Befriend(OurHost ours, ReferenceHost reference)
+    {
+        ours.Trust(reference.NodeId, reference.Identity);
+        reference.Trust(ours.NodeId);
+        Rendezvous.AddPair(ours.NodeId, reference.NodeId);
+    }
+
+    public void Settle() => Expect(
+        () => _ours.TrueForAll(o => o.Node is { IsBeaconAnswering: true }) && _references.TrueForAll(r => r.Node is not null), 5, "settled");
+
+    /// <summary>Runs until it holds; a failure if that takes longer than so many seconds.</summary>
+    public TimeSpan Expect(Func<bool> condition, double seconds, string what)
+    {
+        Instant start = Now;
+        Assert.True(Network.RunUntil(condition, TimeSpan.FromSeconds(seconds)), $"not within {seconds} s: {what}");
+        return Now - start;
+    }
+
+    public void RunFor(double seconds) => Network.Run(TimeSpan.FromSeconds(seconds));
+
+    /// <summary>The way of every datagram of a node to its link.</summary>
+    internal void Send(SimHost host, UdpEndpoint to, byte[] datagram)
+    {
+        var frame = new SentFrame(host, to, datagram);
+        Observer?.Invoke(frame);
+        Fate fate = Filter?.Invoke(frame) ?? Fate.Pass;
+        for (int i = 0; i < fate.Copies; i++)
+        {
+            if (fate.Delay == TimeSpan.Zero)
+            {
+                host.Send(to, datagram);
+            }
+            else
+            {
+                Network.After(fate.Delay, () => host.Send(to, datagram));
+            }
+        }
+    }
+}
