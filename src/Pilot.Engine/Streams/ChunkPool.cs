@@ -15,12 +15,24 @@ public sealed class ChunkPool
     /// <summary>Free chunks kept by default: 32 MiB.</summary>
     public const int DefaultKept = 2048;
 
+    /// <summary>Chunks in use by default: 1 GiB for all connections of the loop together.</summary>
+    public const int DefaultLimit = 65536;
+
     private readonly Stack<byte[]> _free = new();
     private readonly int _kept;
+    private readonly int _limit;
 
     /// <summary>Creates an empty pool.</summary>
     /// <param name="kept">Free chunks kept; more are left to the garbage collector.</param>
-    public ChunkPool(int kept = DefaultKept) => _kept = kept;
+    /// <param name="limit">Chunks in use above which each buffer keeps to about one chunk, so that no peer can take all memory.</param>
+    public ChunkPool(int kept = DefaultKept, int limit = DefaultLimit)
+    {
+        _kept = kept;
+        _limit = limit;
+    }
+
+    /// <summary>So much is in use that buffers must not grow.</summary>
+    public bool IsExhausted => Rented >= _limit;
 
     /// <summary>Chunks rented and not returned.</summary>
     public int Rented { get; private set; }

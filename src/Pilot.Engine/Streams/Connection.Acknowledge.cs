@@ -29,7 +29,7 @@ public sealed partial class Connection
         long inFlightBefore = _sent.BytesInFlight;
         bool hadOutstanding = HasOutstanding;
         bool progressed = acknowledged > _send.Start;
-        bool limited = _windowLimited;
+        bool limited = _send.Start < _limitedUpTo;
         RttSample sample = default;
         long delivered = progressed ? RemoveAcknowledged(now, acknowledged, ref sample) : 0;
         delivered += MarkReported(now, blocks, ref sample);
@@ -50,7 +50,6 @@ public sealed partial class Connection
         {
             _congestion.OnAcknowledged(new AckSample(
                 now, delivered, inFlightBefore, limited, _recovery == Recovery.Fast, _rtt.Latest));
-            _windowLimited = false;
         }
         if (delivered > 0 || progressed)
         {
@@ -173,7 +172,7 @@ public sealed partial class Connection
         _progressAt = now;
         _backoff = 0;
         _send.Release(acknowledged);
-        if (_writeWasCut && _send.Free >= Math.Min(_options.SendBufferLimit / 4, 256 << 10))
+        if (_writeWasCut && _options.SendBufferLimit - _send.Buffered >= Math.Min(_options.SendBufferLimit / 4, 256 << 10))
         {
             _writeWasCut = false;
             Raise(ConnectionSignals.Writable);

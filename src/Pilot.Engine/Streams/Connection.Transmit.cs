@@ -13,7 +13,7 @@ public sealed partial class Connection
     private Pacer _pacer;
     private long _sendNext;          // stream offset of the next byte to be sent for the first time
     private int _pathSegment = StreamConstants.InitialSegmentPayload;
-    private bool _windowLimited;     // the congestion window kept data back since the last acknowledgement
+    private long _limitedUpTo;       // the congestion window kept data back when this was the next offset to be sent
     private Instant _lastSent;
 
     /// <summary>A packet would leave now.</summary>
@@ -138,7 +138,7 @@ public sealed partial class Connection
         int segment = (int)Math.Min(EffectiveSegment, _send.End - _sendNext);
         if (!CongestionAllows(segment))
         {
-            _windowLimited = true;
+            _limitedUpTo = _sendNext;
             return Output.None;
         }
         return PacingAllows(now, segment) ? Output.NewData : Output.None;

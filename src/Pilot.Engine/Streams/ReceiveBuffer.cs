@@ -26,10 +26,15 @@ internal sealed class ReceiveBuffer
 {
     private const int SmallestRunArray = 16;
 
+    private readonly ChunkPool _pool;
     private ChunkRing _bytes;
     private ByteRun[] _runs = []; // out-of-order runs, ascending, disjoint, not touching; rented
 
-    public ReceiveBuffer(ChunkPool pool) => _bytes = new ChunkRing(pool);
+    public ReceiveBuffer(ChunkPool pool)
+    {
+        _pool = pool;
+        _bytes = new ChunkRing(pool);
+    }
 
     /// <summary>Offset of the first unread byte.</summary>
     public long ReadOffset { get; private set; }
@@ -70,6 +75,10 @@ internal sealed class ReceiveBuffer
             }
             data = data[..(int)(limit - offset)];
             end = limit;
+        }
+        if (_pool.IsExhausted && (offset > NextOffset || Readable >= ChunkPool.ChunkSize))
+        {
+            return ReceiveOutcome.Dropped;
         }
         if (offset == NextOffset)
         {

@@ -6,11 +6,13 @@ namespace Pilot.Engine.Streams;
 /// </summary>
 internal sealed class SendBuffer
 {
+    private readonly ChunkPool _pool;
     private readonly int _limit;
     private ChunkRing _bytes;
 
     public SendBuffer(ChunkPool pool, int limit)
     {
+        _pool = pool;
         _bytes = new ChunkRing(pool);
         _limit = limit;
     }
@@ -22,7 +24,10 @@ internal sealed class SendBuffer
     public long End { get; private set; }
 
     /// <summary>Bytes that a write takes now.</summary>
-    public int Free => _limit - (int)(End - Start);
+    public int Free => Math.Max(0, (_pool.IsExhausted ? Math.Min(_limit, ChunkPool.ChunkSize) : _limit) - Buffered);
+
+    /// <summary>Bytes kept.</summary>
+    public int Buffered => (int)(End - Start);
 
     /// <summary>Takes what fits; returns the number of bytes taken.</summary>
     public int Write(ReadOnlySpan<byte> data)

@@ -121,6 +121,31 @@ public sealed class BufferTests
         Assert.Equal(0, pool.Rented);
     }
 
+    [Fact]
+    public void An_exhausted_pool_leaves_every_connection_a_chunk()
+    {
+        ChunkPool pool = new(kept: 4, limit: 8);
+        SendBuffer[] senders = [.. Enumerable.Range(0, 20).Select(_ => new SendBuffer(pool, 4 << 20))];
+        ReceiveBuffer[] receivers = [.. Enumerable.Range(0, 20).Select(_ => new ReceiveBuffer(pool))];
+        byte[] data = new byte[1 << 20];
+        Assert.True(senders[0].Write(data) > ChunkPool.ChunkSize); // alone it gets what it wants
+        Assert.True(pool.IsExhausted);
+        Assert.All(senders[1..], sender => Assert.InRange(sender.Write(data), 1, ChunkPool.ChunkSize));
+        Assert.All(senders, sender => Assert.Equal(0, sender.Write(data)));
+        foreach (ReceiveBuffer receiver in receivers)
+        {
+            Assert.Equal(ReceiveOutcome.Dropped, receiver.Write(5000, data.AsSpan(0, 1000), long.MaxValue));
+            long next = 0;
+            while (receiver.Write(next, data.AsSpan(0, 1000), long.MaxValue) == ReceiveOutcome.InOrder)
+            {
+                next += 1000;
+            }
+            Assert.InRange(next, ChunkPool.ChunkSize, ChunkPool.ChunkSize + 1000);
+            receiver.Consume(receiver.Readable);
+            Assert.Equal(ReceiveOutcome.InOrder, receiver.Write(next, data.AsSpan(0, 1000), long.MaxValue));
+        }
+    }
+
     private static void AssertRuns(ReceiveBuffer buffer, bool[] have, int next)
     {
         long previous = next;
