@@ -61,6 +61,7 @@ internal sealed partial class CommandHandler
             Socket = context.Settings.SocketPath,
             Home = context.Settings.Home,
             LogFile = context.Settings.LogFile ?? string.Empty,
+            AllocatedBytes = GC.GetTotalAllocatedBytes(),
         }, IpcJson.Context.StatusData);
     }
 

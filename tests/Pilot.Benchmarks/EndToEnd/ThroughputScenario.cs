@@ -44,9 +44,10 @@ internal sealed class ThroughputScenario(BenchmarkNetwork network, BenchmarkRepo
         foreach (var streams in StreamCounts)
         {
             var suffix = streams == 1 ? string.Empty : $"_{streams}";
-            var (reading, cpu, _) = await OneWayAsync(streams, TransferBytes(streams)).ConfigureAwait(false);
+            var (reading, cpu, _, garbage) = await OneWayAsync(streams, TransferBytes(streams)).ConfigureAwait(false);
             report.Add($"stream{suffix}_mb_s", $"{streams} streams, one way", "MB/s", reading.MegabytesPerSecond);
             report.Add($"stream{suffix}_ratio", $"{streams} streams, one way, of the bare pipeline", "", reading.MegabytesPerSecond / bare.MegabytesPerSecond);
+            report.Add($"stream{suffix}_daemon_alloc_bytes_per_packet", $"{streams} streams, one way, garbage of both daemons", "B/packet", garbage);
             report.Add($"stream{suffix}_cpu_s_per_gb", $"{streams} streams, one way, CPU of both daemons", "s/GB", cpu);
 
             var (both, cpuBoth) = await BothWaysAsync(streams, TransferBytes(streams) / 2).ConfigureAwait(false);
@@ -67,7 +68,7 @@ internal sealed class ThroughputScenario(BenchmarkNetwork network, BenchmarkRepo
 
     private long TransferBytes(int streams) => Math.Max(ProbeBytes, (long)(_bytesPerSecond * secondsPerTransfer)) / streams;
 
-    private async Task<(MeterReading Reading, double CpuSecondsPerGigabyte, double SegmentSize)> OneWayAsync(int streams, long bytesPerStream)
+    private async Task<(MeterReading Reading, double CpuSecondsPerGigabyte, double SegmentSize, double AllocatedPerPacket)> OneWayAsync(int streams, long bytesPerStream)
     {
         var sink = await _b.SinkAsync(Port, streams, bytesPerStream, Patience).ConfigureAwait(false);
         var before = await UsageAsync().ConfigureAwait(false);
@@ -76,7 +77,8 @@ internal sealed class ThroughputScenario(BenchmarkNetwork network, BenchmarkRepo
         await source.ConfigureAwait(false);
         var after = await UsageAsync().ConfigureAwait(false);
         var total = bytesPerStream * streams;
-        return (reading, (after.Cpu - before.Cpu) / (total / 1e9), (double)total / (after.Packets - before.Packets));
+        var packets = after.SentByA + after.SentByB - before.SentByA - before.SentByB;
+        return (reading, (after.Cpu - before.Cpu) / (total / 1e9), (double)total / (after.SentByA - before.SentByA), (after.Allocated - before.Allocated) / (double)packets);
     }
 
     private async Task<(double MegabytesPerSecond, double CpuSecondsPerGigabyte)> BothWaysAsync(int streams, long bytesPerStream)
@@ -89,10 +91,19 @@ internal sealed class ThroughputScenario(BenchmarkNetwork network, BenchmarkRepo
         return (readings.Sum(r => r.MegabytesPerSecond), (after.Cpu - before.Cpu) / (2 * bytesPerStream * streams / 1e9));
     }
 
-    /// <summary>CPU of both daemons; tunnel packets that A sent.</summary>
-    private async Task<(double Cpu, long Packets)> UsageAsync()
+    private async Task<Usage> UsageAsync()
     {
-        var info = await network.A.Client.GetInfoAsync().ConfigureAwait(false);
-        return (ProcessUsage.CpuSeconds(network.A.Pid) + ProcessUsage.CpuSeconds(network.B.Pid), info.PktsSent);
+        var a = await network.A.Client.GetInfoAsync().ConfigureAwait(false);
+        var b = await network.B.Client.GetInfoAsync().ConfigureAwait(false);
+        var allocatedA = (await network.A.Client.GetStatusAsync().ConfigureAwait(false)).AllocatedBytes;
+        var allocatedB = (await network.B.Client.GetStatusAsync().ConfigureAwait(false)).AllocatedBytes;
+        return new Usage(ProcessUsage.CpuSeconds(network.A.Pid) + ProcessUsage.CpuSeconds(network.B.Pid), a.PktsSent, b.PktsSent, allocatedA + allocatedB);
     }
+
+    /// <summary>Counters of both daemons at one moment.</summary>
+    /// <param name="Cpu">Seconds, both.</param>
+    /// <param name="SentByA">Tunnel packets.</param>
+    /// <param name="SentByB">Tunnel packets.</param>
+    /// <param name="Allocated">Managed bytes, both.</param>
+    private readonly record struct Usage(double Cpu, long SentByA, long SentByB, long Allocated);
 }
