@@ -17,8 +17,14 @@ internal enum SignatureState
 /// <summary>What must be verified before a request is decided. Taken from the state under its owner, verified anywhere.</summary>
 internal readonly record struct SignatureTask(uint Signer, PublicKey Key, string Challenge, string Signature)
 {
-    /// <summary>Verifies; about 60 microseconds of processor time when a signature is there. Stateless, any thread.</summary>
-    public SignatureVerdict Verify()
+    /// <summary>A key that the request brings along and that is to be a point of the curve; null when there is none.</summary>
+    public PublicKey? NewKey { get; init; }
+
+    /// <summary>Verifies signature and new key. Stateless, any thread.</summary>
+    public SignatureVerdict Verify() => VerifySignature() with { NewKeyIsInvalid = NewKey is { } key && !CurvePoint.IsValid(key) };
+
+    // About 60 microseconds of processor time when a signature is there.
+    private SignatureVerdict VerifySignature()
     {
         if (Signer == 0)
         {
@@ -45,6 +51,9 @@ internal readonly record struct SignatureTask(uint Signer, PublicKey Key, string
 /// <summary>A verified signature, with the key that it was verified with: a key changed in between makes it worthless.</summary>
 internal readonly record struct SignatureVerdict(SignatureState State, uint Signer, PublicKey Key, int ErrorOffset)
 {
+    /// <summary>The new key is no point of the curve.</summary>
+    public bool NewKeyIsInvalid { get; init; }
+
     public string EncodingError => $"invalid signature encoding: illegal base64 data at input byte {ErrorOffset}";
 }
 

@@ -75,6 +75,15 @@ internal sealed class OpenConnections(ConnectionLimits limits)
         return aborted;
     }
 
+    /// <summary>Ends all connections once the requests at hand are answered.</summary>
+    public void Drain()
+    {
+        foreach (OpenConnection connection in _open.Keys)
+        {
+            connection.Drain();
+        }
+    }
+
     private static UInt128 AddressKey(UdpEndpoint source) => source.IsIPv4 ? source.Ip : source.Ip >> 64 << 64;
 }
 
@@ -91,6 +100,9 @@ internal sealed class OpenConnection(ConnectionContext context, UInt128 address)
     public void Disarm() => Volatile.Write(ref _deadline, long.MaxValue);
 
     public bool IsOverdue(long now) => now > Volatile.Read(ref _deadline);
+
+    /// <summary>Wakes the connection's reader, which then ends.</summary>
+    public void Drain() => context.Transport.Input.CancelPendingRead();
 
     public void Abort() => context.Abort(new ConnectionAbortedException("deadline passed"));
 }

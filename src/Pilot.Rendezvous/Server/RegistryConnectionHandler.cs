@@ -89,7 +89,7 @@ internal sealed class RegistryConnectionHandler(
                 return;
             }
 
-            if (status == RegistryFrameStatus.TooLarge || (read.IsCompleted && status != RegistryFrameStatus.Complete))
+            if (status == RegistryFrameStatus.TooLarge || read.IsCompleted || read.IsCanceled)
             {
                 return;
             }

@@ -98,6 +98,8 @@ internal sealed class RendezvousHost : IAsyncDisposable
         builder.WebHost.UseKestrel(kestrel =>
         {
             kestrel.AddServerHeader = false;
+            // Counts connections that are still in their TLS handshake, too.
+            kestrel.Limits.MaxConcurrentConnections = settings.Connections.MaxConnections;
             kestrel.Limits.MaxRequestBufferSize = ReceiveBufferPerConnection;
             Listen(kestrel, registryAddress, listen =>
             {
@@ -118,6 +120,7 @@ internal sealed class RendezvousHost : IAsyncDisposable
         WebApplication app = builder.Build();
         app.Run(context => ServeHttpAsync(context, registry, clock));
         Observe(registryMachine.Core, journal, app, log);
+        app.Lifetime.ApplicationStopping.Register(app.Services.GetRequiredService<OpenConnections>().Drain);
         Microsoft.Extensions.Logging.ILogger logger = app.Services.GetRequiredService<ILogger<RendezvousHost>>();
         var machine = new BeaconMachine(settings.ToBeaconOptions(), registry, clock.Now);
         BeaconSocket beacon = await BindAsync("beacon", settings.BeaconAddress, app, () =>

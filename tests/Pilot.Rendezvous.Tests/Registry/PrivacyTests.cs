@@ -156,14 +156,14 @@ public sealed class PrivacyTests
     {
         var session = new RegistrySession(limits: new RegistryLimits { RegistrationsPerMinute = 0 });
         TestNode? first = null;
-        for (int i = 0; i < 1000; i++)
+        for (int i = 0; i < 200; i++)
         {
             first ??= session.Register("192.0.2.1", $"host-with-a-rather-long-name-{i}");
             session.Register("192.0.2.1", $"another-host-with-a-long-name-{i}");
         }
 
         JsonObject page = first!.Send(new JsonObject { ["type"] = "list_nodes", ["admin_token"] = RegistrySession.AdminToken });
-        Assert.InRange(page["nodes"]!.AsArray().Count, 50, 999);
+        Assert.InRange(page["nodes"]!.AsArray().Count, 50, 199);
         Assert.NotNull(page["next_cursor"]);
     }
 }

@@ -16,7 +16,8 @@ internal sealed partial class RegistryCore
         switch (request.Type)
         {
             case "register":
-                return new Admission(null, default, _limits.Registrations.TryTake(now, address, out TimeSpan wait) ? null : wait);
+                bool allowed = _limits.Registrations.TryTake(now, address, out TimeSpan wait);
+                return new Admission(null, new SignatureTask { NewKey = allowed ? FindNewKey(request, "public_key") : null }, allowed ? null : wait);
             case "lookup" or "list_nodes" or "resolve_hostname":
                 UInt128 key = Has(RegistryPolicy.LimitPerNode) && ActiveNode(connection) is { } viewer ? RequestLimits.OfNode(viewer.Id) : address;
                 return Charge(_limits.Queries, now, key, connection, "queries", signature);
@@ -70,7 +71,7 @@ internal sealed partial class RegistryCore
             case "set_tags": return Task(request, node, Challenge.SetTags(node));
             case "set_task_exec": return Task(request, node, Challenge.SetTaskExec(node));
             case "deregister": return Task(request, node, Challenge.Deregister(node));
-            case "rotate_key": return Task(request, node, Challenge.Rotate(node));
+            case "rotate_key": return Task(request, node, Challenge.Rotate(node)) with { NewKey = FindNewKey(request, "new_public_key") };
             case "resolve":
                 uint requester = request.GetUInt32("requester_id");
                 return Task(request, requester, Challenge.Resolve(requester, node));
@@ -88,6 +89,10 @@ internal sealed partial class RegistryCore
                 return default;
         }
     }
+
+    // Only keys that are not known yet: those that are were checked when they came.
+    private PublicKey? FindNewKey(RegistryRequest request, string member) =>
+        Has(RegistryPolicy.KeyBytes) && TryReadKey(request.GetString(member), out PublicKey key, out _, out _) && !State.Keys.ContainsKey(key) ? key : null;
 
     private SignatureTask Task(RegistryRequest request, uint signer, string challenge) =>
         State.Nodes.TryGetValue(signer, out NodeRecord? node)

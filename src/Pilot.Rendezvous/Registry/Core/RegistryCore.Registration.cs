@@ -28,6 +28,11 @@ internal sealed partial class RegistryCore
             return text.Length == 0 ? Refusal.Invalid("registration without public_key") : Refusal.Invalid($"invalid public key: {keyError}");
         }
 
+        if (turn.Verdict.NewKeyIsInvalid)
+        {
+            return Refusal.Invalid("invalid public key: not a point of the curve");
+        }
+
         string endpoint = ReadEndpoint(request.GetString("listen_addr"), turn.Connection.Source);
         string[] lan = ReadLanAddresses(request);
         string owner = request.GetString("owner");
@@ -176,6 +181,11 @@ internal sealed partial class RegistryCore
         if (CheckSigned(turn, node) is { } refusal)
         {
             return refusal;
+        }
+
+        if (turn.Verdict.NewKeyIsInvalid)
+        {
+            return Refusal.Invalid("invalid new_public_key: not a point of the curve");
         }
 
         if (Has(RegistryPolicy.KeyBytes) && State.TryGetByKey(key, alias, out NodeRecord? other) && other.Id != node.Id)
