@@ -8,6 +8,15 @@ internal interface ISimRegistry
 {
     UdpEndpoint Beacon { get; }
 
+    /// <summary>Nobody can reach it.</summary>
+    bool IsDown { get; set; }
+
+    /// <summary>Starts again with nothing remembered.</summary>
+    void Restart();
+
+    /// <summary>The node's process ended.</summary>
+    void Disconnect(SimNode node);
+
     /// <summary>Answers with the node id, or null when the registry cannot be reached.</summary>
     void Register(SimNode node, Action<uint?> done);
 

@@ -74,8 +74,7 @@ public class RecoveryTests
         simulation.Befriend(a, b);
         SimTransfer long1 = a.Transfer(b, 2_000_000);
         simulation.Network.Run(TimeSpan.FromSeconds(3));
-        simulation.Rendezvous.RestartBeacon();
-        simulation.Rendezvous.RestartRegistry();
+        simulation.Rendezvous.Restart();
         simulation.Complete(TimeSpan.FromSeconds(90), long1);
         simulation.Network.Run(TimeSpan.FromSeconds(35));
         Assert.All(simulation.Nodes, node => Assert.True(node.Registrations >= 2));

@@ -110,6 +110,7 @@ internal sealed class SimNode
         _epoch++;
         Node = null;
         Host.Received = null;
+        _registry.Disconnect(this);
         _simulation.Network.Log.Note(Now, $"{Name} crashed");
     }
 

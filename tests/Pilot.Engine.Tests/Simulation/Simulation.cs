@@ -16,15 +16,18 @@ internal sealed class Simulation
     private uint _nextSalt;
     private (Instant At, SimNode? Node, int Count) _wakes;
 
-    private Simulation(ulong seed)
+    private Simulation(ulong seed, bool isReal)
     {
         Network = new SimNetwork(seed);
-        Rendezvous = new StandInRendezvous(Network);
+        Rendezvous = isReal ? new SimRendezvous(Network) : new StandInRendezvous(Network);
     }
 
     public SimNetwork Network { get; }
 
-    public StandInRendezvous Rendezvous { get; }
+    public ISimRegistry Rendezvous { get; }
+
+    /// <summary>Our own rendezvous, in a run with it.</summary>
+    public SimRendezvous Real => (SimRendezvous)Rendezvous;
 
     public UdpEndpoint Beacon => Rendezvous.Beacon;
 
@@ -33,12 +36,17 @@ internal sealed class Simulation
     /// <summary>Every X25519 key that a node itself put on the wire, hexadecimal.</summary>
     public HashSet<string> OfferedKeys { get; } = [];
 
-    /// <summary>Runs a scenario for each seed; the exception of the first failing one tells which.</summary>
-    public static void Run(ulong firstSeed, int seeds, Action<Simulation> scenario)
+    /// <summary>Runs a scenario for each seed with the stand-in rendezvous; the exception of the first failing one tells which.</summary>
+    public static void Run(ulong firstSeed, int seeds, Action<Simulation> scenario) => Run(firstSeed, seeds, isReal: false, scenario);
+
+    /// <summary>The same with our own rendezvous' machines.</summary>
+    public static void RunReal(ulong firstSeed, int seeds, Action<Simulation> scenario) => Run(firstSeed, seeds, isReal: true, scenario);
+
+    private static void Run(ulong firstSeed, int seeds, bool isReal, Action<Simulation> scenario)
     {
         for (ulong seed = firstSeed; seed < firstSeed + (ulong)seeds; seed++)
         {
-            var simulation = new Simulation(seed);
+            var simulation = new Simulation(seed, isReal);
             try
             {
                 scenario(simulation);
@@ -86,6 +94,24 @@ internal sealed class Simulation
             self.Use(_ => self.Book.CompleteLookup(self.Clock, peer.NodeId, new TrustLookup(true, peer.Identity.PublicKey, [], peer.Hostname)));
             Assert.True(self.Book.Snapshot.IsTrusted(peer.NodeId, peer.Identity.PublicKeySpan));
         }
+    }
+
+    /// <summary>Both users ask for each other; the registry brings the requests together.</summary>
+    public void Handshake(SimNode a, SimNode b)
+    {
+        a.Command((book, clock) => book.Request(clock, b.NodeId, "hello"));
+        b.Command((book, clock) => book.Request(clock, a.NodeId, "hello"));
+        ExpectTrust(a, b, TimeSpan.FromSeconds(10));
+    }
+
+    /// <summary>Both trust each other, with pinned keys, and neither list shows anything pending about the other.</summary>
+    public void ExpectTrust(SimNode a, SimNode b, TimeSpan limit)
+    {
+        Expect(() => Trusts(a, b) && Trusts(b, a), limit, $"trust between {a.Name} and {b.Name}");
+        Assert.DoesNotContain(a.Book.Pending, request => request.NodeId == b.NodeId);
+        Assert.DoesNotContain(b.Book.Pending, request => request.NodeId == a.NodeId);
+
+        static bool Trusts(SimNode self, SimNode peer) => self.Book.Snapshot.PinnedKey(peer.NodeId) is { } key && key.AsSpan().SequenceEqual(peer.Identity.PublicKeySpan);
     }
 
     public void Expect(Func<bool> condition, TimeSpan limit, string what) => Assert.True(Network.RunUntil(condition, limit), $"{what} not within {limit}");

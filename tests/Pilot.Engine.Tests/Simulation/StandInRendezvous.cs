@@ -27,14 +27,17 @@ internal sealed class StandInRendezvous : ISimRegistry
 
     public UdpEndpoint Beacon => Host.Local;
 
-    /// <summary>The registry cannot be reached.</summary>
     public bool IsDown { get; set; }
 
-    /// <summary>The beacon's process starts again with nothing remembered.</summary>
-    public void RestartBeacon() => _seen.Clear();
+    public void Restart()
+    {
+        _seen.Clear();
+        _nodes.Clear();
+    }
 
-    /// <summary>The registry starts again with nothing remembered but keys (spec 03 section 5.4).</summary>
-    public void RestartRegistry() => _nodes.Clear();
+    public void Disconnect(SimNode node)
+    {
+    }
 
     public void Register(SimNode node, Action<uint?> done) => Call<uint?>(null, done, () =>
     {
