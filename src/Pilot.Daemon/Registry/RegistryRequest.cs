@@ -20,9 +20,15 @@ internal sealed class RegistryRequests(Identity identity)
     /// <summary>Own node id; 0 before the first registration.</summary>
     public uint NodeId { get; set; }
 
-    public RegistryRequest Register(string listenAddress, string? owner, IReadOnlyCollection<string> lanAddresses) => Build("register", true, json =>
+    /// <param name="wantedId">The id that this node had, or 0: a registry of ours that lost its memory gives it again; others ignore it.</param>
+    public RegistryRequest Register(string listenAddress, string? owner, IReadOnlyCollection<string> lanAddresses, uint wantedId = 0) => Build("register", true, json =>
     {
         json.WriteString("listen_addr"u8, listenAddress);
+        if (wantedId != 0)
+        {
+            json.WriteNumber("node_id"u8, wantedId);
+        }
+
         json.WriteString("public_key"u8, identity.PublicKeyText);
         if (!string.IsNullOrEmpty(owner))
         {

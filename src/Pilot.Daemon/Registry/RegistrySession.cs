@@ -27,6 +27,7 @@ internal sealed class RegistrySession : IDisposable
     private readonly TrustHost _trust;
     private readonly IReadOnlyList<UdpEndpoint> _lan;
     private readonly ushort _localPort;
+    private readonly uint _lastNodeId;
     private readonly ILogger _logger;
     private readonly PollSchedule _polls = new();
     private readonly object _gate = new();
@@ -51,6 +52,7 @@ internal sealed class RegistrySession : IDisposable
         _trust = trust;
         _lan = lan;
         _localPort = localPort;
+        _lastNodeId = trust.Book.LastNodeId; // of the last run; nothing else uses the book yet
         _logger = logger;
         Email = email;
         IsPublic = settings.Public;
@@ -252,7 +254,7 @@ internal sealed class RegistrySession : IDisposable
     private async Task RegisterAsync(Sender send, bool isRestored, CancellationToken cancellation)
     {
         var address = RegistrationAddress();
-        var answer = Check(await send(_requests.Register(address, Email, [.. _lan.Select(lan => lan.ToString())]), cancellation).ConfigureAwait(false));
+        var answer = Check(await send(_requests.Register(address, Email, [.. _lan.Select(lan => lan.ToString())], NodeId != 0 ? NodeId : _lastNodeId), cancellation).ConfigureAwait(false));
         var nodeId = answer.Node("node_id");
         if (nodeId is 0 or PilotAddress.BroadcastNode)
         {

@@ -144,30 +144,24 @@ internal sealed class RegistryOutbox
         return false;
     }
 
-    /// <summary>The registry answered, or could not be asked. Returns the operation if it is done.</summary>
-    public RegistryOperation? Complete(Instant now, long token, bool isAnswered)
+    /// <summary>The operation that is in flight under a token.</summary>
+    public RegistryOperation? FindInFlight(long token) =>
+        _byToken.TryGetValue(token, out RegistryOperation? operation) && operation.State == RegistryOperationState.InFlight ? operation : null;
+
+    /// <summary>The registry has answered for good.</summary>
+    public void Finish(RegistryOperation operation) => Remove(operation);
+
+    /// <summary>The registry could not be asked, or not yet do it: once more later, with waits that grow to the last one.</summary>
+    public void Retry(Instant now, RegistryOperation operation, TimeSpan lastWait)
     {
-        if (!_byToken.TryGetValue(token, out RegistryOperation? operation) || operation.State != RegistryOperationState.InFlight)
-        {
-            return null;
-        }
-
-        if (isAnswered)
-        {
-            Remove(operation);
-            return operation;
-        }
-
         operation.State = RegistryOperationState.Waiting;
         operation.NextTry = now + operation.Wait;
         TimeSpan doubled = operation.Wait * 2;
-        operation.Wait = doubled < TrustLimits.RegistryRetryLast ? doubled : TrustLimits.RegistryRetryLast;
+        operation.Wait = doubled < lastWait ? doubled : lastWait;
         if (operation.NextTry < _nextWaiting)
         {
             _nextWaiting = operation.NextTry;
         }
-
-        return null;
     }
 
     /// <summary>The registry can be asked again: everything that waits is due.</summary>

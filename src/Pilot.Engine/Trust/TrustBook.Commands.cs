@@ -132,15 +132,17 @@ public sealed partial class TrustBook
             return Fail(nodeId, "", TrustError.NotTrusted, $"handshake revoke: node {nodeId} was not trusted");
         }
 
-        EndTrust(clock, nodeId, FormerPeerState.Revoked);
-        Raise(TrustEventNames.Revoked, nodeId);
         long direct = 0;
         if (wasTrusted)
         {
+            // Handed out before the gates close, which also refuse to dial a denied node.
             direct = SendDirect(clock, TrustMessageType.Revoke, nodeId, existingTunnelOnly: true);
             _teardowns[nodeId] = new Teardown(direct, clock.Now + TrustLimits.RevokeNoticeLimit);
+            HandOutDirect();
         }
 
+        EndTrust(clock, nodeId, FormerPeerState.Revoked);
+        Raise(TrustEventNames.Revoked, nodeId);
         // A hint for a peer that is away: it clears the peer's outgoing mark.
         AddRegistry(RegistryOperationKind.Respond, nodeId, accept: false);
         return Track(clock, new TrustCommandResult(TrustStatus.Revoked, nodeId), direct, AddRegistry(RegistryOperationKind.Revoke, nodeId));
@@ -201,19 +203,37 @@ public sealed partial class TrustBook
     /// <param name="error">The registry's error text, or null when it agreed.</param>
     public void CompleteRegistry(TrustClock clock, long token, bool isAnswered, string? error)
     {
-        if (_registry.Complete(clock.Now, token, isAnswered) is not { } operation)
+        if (_registry.FindInFlight(token) is not { } operation)
         {
             return;
         }
 
-        if (error is not null && operation.Kind == RegistryOperationKind.Request && IsNotFound(error))
+        if (!isAnswered)
+        {
+            _registry.Retry(clock.Now, operation, TrustLimits.RegistryRetryLast);
+            return;
+        }
+
+        bool isAbsent = error is not null && IsNotFound(error);
+        bool isFirstTry = operation.Kind == RegistryOperationKind.Request && _commands.Values.Any(command => command.Registry == token);
+        if (isAbsent && isFirstTry)
         {
             // There is nobody to answer: the mark would only open a gate for whoever gets the id.
+            _registry.Finish(operation);
             if (RemoveMark(operation.NodeId, operation.Hostname))
             {
                 SaveNow();
                 GatesChanged();
             }
+        }
+        else if (isAbsent && IsWantedLater(operation))
+        {
+            // The peer is away, or the registry lost its memory and the peer has not registered again yet.
+            _registry.Retry(clock.Now, operation, TrustLimits.AbsentPeerRetryLast);
+        }
+        else
+        {
+            _registry.Finish(operation);
         }
 
         foreach (Command command in _commands.Values.Where(command => command.Registry == token).ToArray())
@@ -230,6 +250,10 @@ public sealed partial class TrustBook
             }
         }
     }
+
+    private static bool IsWantedLater(RegistryOperation operation) =>
+        operation.Kind is RegistryOperationKind.Request or RegistryOperationKind.Report
+        || (operation.Kind == RegistryOperationKind.Respond && operation.Accept);
 
     private static bool IsNotFound(string error) => error.Contains("node not found", StringComparison.Ordinal);
 

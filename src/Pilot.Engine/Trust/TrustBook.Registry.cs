@@ -40,6 +40,12 @@ public sealed partial class TrustBook
     public void Registered(uint nodeId)
     {
         _self = nodeId;
+        if (LastNodeId != nodeId)
+        {
+            LastNodeId = nodeId;
+            SaveNow();
+        }
+
         RegistryAvailable();
         foreach (uint peer in _trusted.Keys)
         {
@@ -57,9 +63,10 @@ public sealed partial class TrustBook
             AddRegistry(RegistryOperationKind.Revoke, peer.NodeId);
         }
 
-        foreach (TrustedPeer peer in _trusted.Values.Where(peer => peer.PublicKey.Length == 0).ToArray())
+        foreach (uint peer in _trusted.Values.Where(peer => peer.PublicKey.Length == 0).Select(peer => peer.NodeId)
+            .Concat(_former.Values.Where(peer => peer.State == FormerPeerState.KeyChanged).Select(peer => peer.NodeId)).ToArray())
         {
-            Lookup(peer.NodeId);
+            Lookup(peer);
         }
     }
 
@@ -137,6 +144,10 @@ public sealed partial class TrustBook
                 }
             }
         }
+        else if (IsPinnedKeyBack(nodeId, key))
+        {
+            Establish(clock, nodeId, key, mutual: true, hostname: answer.Hostname);
+        }
         else if (_held.Remove(nodeId, out HeldAccept held) && SameKey(held.Key, key) && _nameMarks.ContainsKey(answer.Hostname))
         {
             Establish(clock, nodeId, key, mutual: true, hostname: answer.Hostname);
@@ -146,6 +157,10 @@ public sealed partial class TrustBook
             CompletePending(clock, request, key, answer);
         }
     }
+
+    // The registry names the key again under which the peer was trusted: trust was in that key, and nobody ended it.
+    private bool IsPinnedKeyBack(uint nodeId, string key) =>
+        key.Length > 0 && _former.TryGetValue(nodeId, out FormerPeer? former) && former.State == FormerPeerState.KeyChanged && SameKey(former.PublicKey, key);
 
     private bool IsPossiblePeer(uint nodeId) => nodeId != 0 && nodeId != _self && !PilotAddress.OfNode(nodeId).IsBroadcast;
 

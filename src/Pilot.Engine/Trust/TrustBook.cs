@@ -50,6 +50,7 @@ public sealed partial class TrustBook
     public TrustBook(Identity identity, IEnumerable<TrustedPeer> trusted, IEnumerable<PendingRequest> pending, TrustExtension extension)
     {
         _identity = identity;
+        LastNodeId = extension.NodeId;
         foreach (FormerPeer peer in extension.Former)
         {
             _former[peer.NodeId] = peer;
@@ -95,6 +96,9 @@ public sealed partial class TrustBook
     /// <summary>This node's id, 0 before registration.</summary>
     public uint NodeId => _self;
 
+    /// <summary>The id that this node had last, in this run or an earlier one; 0 if none. To be asked for when registering, so that addresses and trust outlive the registry's memory.</summary>
+    public uint LastNodeId { get; private set; }
+
     /// <summary>The gates' view of the state.</summary>
     public TrustSnapshot Snapshot => _snapshot ??= TrustSnapshot.Create(
         _trusted.Values,
@@ -139,15 +143,13 @@ public sealed partial class TrustBook
     {
         while (_effects.Count == 0)
         {
-            if (_direct.TryTake(out DirectMessage direct))
-            {
-                _effects.Enqueue(new TrustEffect.SendDirect(direct.Token, direct.NodeId, direct.Message, direct.ExistingTunnelOnly));
-            }
-            else if (_registry.TryTake(clock.Now, out RegistryOperation? operation))
+            HandOutDirect();
+            if (_effects.Count == 0 && _registry.TryTake(clock.Now, out RegistryOperation? operation))
             {
                 _effects.Enqueue(ToEffect(operation));
             }
-            else
+
+            if (_effects.Count == 0)
             {
                 effect = null;
                 return false;
@@ -197,7 +199,7 @@ public sealed partial class TrustBook
         }
 
         Dictionary<uint, string> keys = _trusted.Values.Where(peer => peer.PublicKey.Length > 0).ToDictionary(peer => peer.NodeId, peer => peer.PublicKey);
-        return TrustExtensionFile.Format(new TrustExtension(Requested, keys, Former, hostnames));
+        return TrustExtensionFile.Format(new TrustExtension(Requested, keys, Former, hostnames, LastNodeId));
     }
 
     /// <summary>The known peer or pending request with this hostname, or 0: a hint for commands when the registry will not tell (spec 05 section 13.1).</summary>
@@ -208,6 +210,14 @@ public sealed partial class TrustBook
 
     /// <summary>The networks of this node, in its order; 0 may be among them.</summary>
     public void SetNetworks(IEnumerable<ushort> networks) => _networks = [.. networks.Where(network => network != 0).Distinct()];
+
+    private void HandOutDirect()
+    {
+        while (_direct.TryTake(out DirectMessage direct))
+        {
+            Emit(new TrustEffect.SendDirect(direct.Token, direct.NodeId, direct.Message, direct.ExistingTunnelOnly));
+        }
+    }
 
     private long NextToken() => ++_lastToken;
 

@@ -8,11 +8,13 @@ namespace Pilot.Engine.Trust;
 /// <param name="Keys">Pinned keys (standard base64) by node id. They win over the keys in <c>trust.json</c>, which a reference may have rewritten.</param>
 /// <param name="Former">Deny list, peers that revoked us, peers whose key changed.</param>
 /// <param name="Hostnames">Last known hostnames by node id: hints for commands.</param>
+/// <param name="NodeId">The id that this node had, 0 if none: what a registry that lost its memory is asked for again.</param>
 public sealed record TrustExtension(
     IReadOnlyList<OutgoingMark> Marks,
     IReadOnlyDictionary<uint, string> Keys,
     IReadOnlyList<FormerPeer> Former,
-    IReadOnlyDictionary<uint, string> Hostnames)
+    IReadOnlyDictionary<uint, string> Hostnames,
+    uint NodeId = 0)
 {
     /// <summary>Nothing.</summary>
     public static TrustExtension Empty { get; } = new([], new Dictionary<uint, string>(), [], new Dictionary<uint, string>());
@@ -37,6 +39,11 @@ public static class TrustExtensionFile
     public static string Format(TrustExtension extension)
     {
         var text = new StringBuilder($"{{\n  \"version\": {Version}");
+        if (extension.NodeId != 0)
+        {
+            text.Append($",\n  \"node_id\": {extension.NodeId}");
+        }
+
         AppendList(text, "marks", extension.Marks.OrderBy(mark => mark.NodeId).ThenBy(mark => mark.Hostname, StringComparer.Ordinal), (line, mark) =>
         {
             line.Append(mark.NodeId != 0 ? $"\"node_id\": {mark.NodeId}" : "\"hostname\": ");
@@ -79,6 +86,7 @@ public static class TrustExtensionFile
         var keys = new SortedDictionary<uint, string>();
         var former = new List<FormerPeer>();
         var hostnames = new SortedDictionary<uint, string>();
+        uint nodeId = 0;
         bool success = TrustJson.TryRead(text, root =>
         {
             bool hasVersion = false;
@@ -88,6 +96,9 @@ public static class TrustExtensionFile
                 {
                     case "version":
                         hasVersion = TrustJson.UInt32(member) == Version;
+                        break;
+                    case "node_id":
+                        nodeId = TrustJson.UInt32(member);
                         break;
                     case "marks":
                         marks.AddRange(TrustJson.Objects(member).Select(ReadMark));
@@ -120,7 +131,7 @@ public static class TrustExtensionFile
                 throw new JsonException($"\"version\" is not {Version}");
             }
         }, out error);
-        extension = success ? new TrustExtension(marks, keys, former, hostnames) : TrustExtension.Empty;
+        extension = success ? new TrustExtension(marks, keys, former, hostnames, nodeId) : TrustExtension.Empty;
         return success;
     }
 

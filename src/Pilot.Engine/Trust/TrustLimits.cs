@@ -69,6 +69,9 @@ public static class TrustLimits
     /// <summary>Longest wait between tries of a registry operation.</summary>
     public static readonly TimeSpan RegistryRetryLast = TimeSpan.FromSeconds(30);
 
+    /// <summary>Longest wait between tries of an operation for a peer that the registry does not know (yet).</summary>
+    public static readonly TimeSpan AbsentPeerRetryLast = TimeSpan.FromMinutes(5);
+
     /// <summary>Registry operations kept for sending; beyond it the oldest go.</summary>
     public const int MaxRegistryOperations = 65_536;
 

@@ -17,6 +17,9 @@ public sealed record RegisterRequest
     /// <summary>Only the port of it is used; may be empty.</summary>
     public string ListenAddr { get; init; } = "";
 
+    /// <summary>The id that the node had before: given again by a registry that lost its memory, if it is free (an extension; others ignore it).</summary>
+    public uint? NodeId { get; init; }
+
     /// <summary>E-mail or identifier.</summary>
     public string? Owner { get; init; }
 

@@ -68,6 +68,7 @@ internal sealed class SimRendezvous : ISimRegistry, IBeaconSink
             ListenAddr = (node.Node?.Mapping ?? node.Host.Local).ToString(),
             PublicKey = node.Identity.PublicKeyText,
             Hostname = node.Hostname,
+            NodeId = node.Book.LastNodeId,
         };
         Call(node, request, RegistryJson.Context.RegisterRequest, RegistryJson.Context.RegisterResponse, (response, error) =>
         {

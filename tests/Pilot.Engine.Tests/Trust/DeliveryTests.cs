@@ -65,6 +65,24 @@ public class DeliveryTests
     }
 
     [Fact]
+    public void What_a_peer_is_to_be_told_waits_while_the_registry_does_not_know_it()
+    {
+        _b.Book.Request(_b.Clock, 1001, "");
+        _b.Take();
+        TrustDriver restarted = _b.Restart();
+        List<TrustEffect> effects = restarted.Take(() => restarted.Book.Registered(1002));
+        Assert.DoesNotContain(effects, effect => effect is TrustEffect.RequestHandshake); // Of the start, still in flight.
+        for (long token = 1; token < 20; token++)
+        {
+            restarted.Book.CompleteRegistry(restarted.Clock, token, true, "node 1001: node not found");
+        }
+
+        Assert.True(restarted.Book.Snapshot.HasOutgoingMark(1001));
+        effects = restarted.Take(() => restarted.Wait(TimeSpan.FromSeconds(2)));
+        Assert.Single(effects.OfType<TrustEffect.RequestHandshake>());
+    }
+
+    [Fact]
     public void A_later_decision_replaces_an_earlier_one_that_waits()
     {
         _b.Relayed(1001);

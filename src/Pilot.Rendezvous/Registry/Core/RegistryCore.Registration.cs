@@ -9,6 +9,7 @@ namespace Pilot.Rendezvous.Registry;
 internal sealed partial class RegistryCore
 {
     private const int ProtocolVersion = 1;
+    private const int WishesPerNode = 4; // ids up to this many times the node cap may be wished for
     private static readonly TimeSpan ExpiryWarning = TimeSpan.FromHours(24); // spec 03 section 6.6
 
     private object Register(Turn turn)
@@ -64,10 +65,15 @@ internal sealed partial class RegistryCore
             return new Refusal("node ID space exhausted", RegistryErrorCode.Full);
         }
 
-        uint id = State.NextNode;
+        uint id = ChooseId(request.GetUInt32("node_id"));
         turn.Emit(new NodeRegistered(id, key, alias, owner, endpoint, lan, turn.Now));
         return Answer(turn, id, key, alias, endpoint, settled: true, bringsKey: true);
     }
+
+    // A node may wish for the id that it had before: after a loss of memory addresses and trust stay what they were. The wish needs no proof, because
+    // peers pin keys; it is bounded, so that nobody uses up the ids.
+    private uint ChooseId(uint wanted) =>
+        wanted != 0 && wanted <= WishesPerNode * (long)_options.Limits.MaxNodes && !State.Nodes.ContainsKey(wanted) ? wanted : State.NextNode;
 
     // False when the registration moved nothing: the node is connected elsewhere, and this one has proved nothing yet.
     private bool ReturnKnown(Turn turn, NodeRecord node, string endpoint, string[] lan, string owner)
