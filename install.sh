@@ -166,7 +166,11 @@ UNIT
 }
 
 uninstall_all() {
-  if [ -x "$bin/pilotctl" ]; then "$bin/pilotctl" daemon stop >/dev/null 2>&1 || true; fi
+  if [ -x "$bin/pilotctl" ]; then
+    # The running daemon is stopped when it is the one that is removed here.
+    local pid; pid=$("$bin/pilotctl" --json daemon status 2>/dev/null | sed -n 's/.*"pid":\([0-9]*\).*/\1/p')
+    if [ "${pid:-0}" -gt 0 ] && ps -o command= -p "$pid" | grep -q "$lib/"; then "$bin/pilotctl" daemon stop || true; fi
+  fi
   if [ -f "$systemd_unit" ]; then
     systemctl --user disable --now pilot-daemon.service >/dev/null 2>&1 || true
     rm -f "$systemd_unit"

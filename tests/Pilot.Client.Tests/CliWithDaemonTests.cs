@@ -121,7 +121,11 @@ public sealed class CliWithDaemonTests : IAsyncDisposable
         Assert.Equal((1, string.Empty), (run.Exit, run.Stdout));
         Assert.Equal("connection_failed", run.Envelope.GetProperty("code").GetString());
         Assert.StartsWith("cannot connect to 0:0000.0000.0002 port 9999", run.Envelope.GetProperty("message").GetString(), StringComparison.Ordinal);
-        Assert.Equal("check that 0:0000.0000.0002 is reachable: pilotctl ping 0:0000.0000.0002", run.Envelope.GetProperty("hint").GetString());
+        Assert.Equal("the peer answers, but nothing listens there; on the peer: pilotctl recv 9999", run.Envelope.GetProperty("hint").GetString());
+        _daemon.Replies[IpcCommand.Dial] = _ => FakeDaemon.Fail(IpcErrorCode.Timeout, "dial timeout");
+        CliRun silent = Run("--json", "send", "2", "9999", "--data", "y");
+        Assert.Equal("connection_failed", silent.Envelope.GetProperty("code").GetString());
+        Assert.Equal("check that 0:0000.0000.0002 is reachable: pilotctl ping 0:0000.0000.0002", silent.Envelope.GetProperty("hint").GetString());
     }
 
     [Fact]

@@ -35,6 +35,15 @@ public sealed partial class ProductPageTests(TrustedPair pair)
     }
 
     [Fact]
+    public async Task Connect_to_a_peer_where_nobody_listens_shows_the_tunnel_and_says_so()
+    {
+        Outcome sent = await pair.B.CtlAsync("connect", "agent-a", "--message", "hello, peer");
+        Assert.Equal(1, sent.Exit);
+        Assert.Matches(TunnelLine(), sent.Stderr);
+        Assert.Contains("pilotctl recv 1000", sent.Stderr, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Connect_without_message_builds_the_tunnel_and_says_how()
     {
         Outcome human = await Programs.RunAsync("/bin/sh", ["-c", $"'{Programs.Pilotctl}' connect agent-a </dev/null"], pair.B.Variables);

@@ -28,7 +28,8 @@ internal static class DataExchange
         }
         catch (PilotException)
         {
-            // No inbox there either: the refusal of the port that was asked for is the news.
+            // No inbox there either: the tunnel stands, and the refusal of the port that was asked for is the news.
+            await NoteTunnelAsync(context, address).ConfigureAwait(false);
             throw PeerDial.Failed(address, "port 1000", refused);
         }
 
@@ -76,6 +77,19 @@ internal static class DataExchange
         }
 
         return 0;
+    }
+
+    private static async Task NoteTunnelAsync(CommandContext context, string address)
+    {
+        try
+        {
+            Ipc.PingData ping = await context.Client.PingAsync(address, TimeSpan.FromSeconds(2)).ConfigureAwait(false);
+            PeerDial.Note(context, ping.Path, ping.RttMs);
+        }
+        catch (PilotException)
+        {
+            // Then there is nothing to say about the tunnel; the error follows.
+        }
     }
 
     private static async Task<string> ReadReplyAsync(PilotStream stream, CancellationToken cancellationToken)
