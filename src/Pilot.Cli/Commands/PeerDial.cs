@@ -27,12 +27,12 @@ internal static class PeerDial
     }
 
     public static CliException Failed(string address, string what, PilotException e) =>
-        new(ErrorCodes.ConnectionFailed, $"cannot connect to {address} {what}: {e.Message}", e.Hint ?? HintFor(address, what, e));
+        new(ErrorCodes.ConnectionFailed, $"cannot connect to {address} {what}: {e.Message}", HintFor(address, what, e));
 
     private static string HintFor(string address, string what, PilotException e) =>
         e.Code == IpcErrorCode.Refused && what.StartsWith("port ", StringComparison.Ordinal)
             ? $"the peer answers, but nothing listens there; on the peer: pilotctl recv {what["port ".Length..]}"
-            : $"check that {address} is reachable: pilotctl ping {address}";
+            : e.Hint ?? $"check that {address} is reachable: pilotctl ping {address}";
 
     public static CliException NoResponse(TimeSpan timeout, string hint) =>
         new(ErrorCodes.Timeout, $"no response within {GoDuration.Format(timeout)}", hint);
