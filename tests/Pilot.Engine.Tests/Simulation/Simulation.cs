@@ -44,6 +44,16 @@ internal sealed class Simulation
 
     private static void Run(ulong firstSeed, int seeds, bool isReal, Action<Simulation> scenario)
     {
+        // A failing seed is replayed alone by PILOT_SIM_SEED; a night's run takes PILOT_SIM_FACTOR times as many.
+        if (ulong.TryParse(Environment.GetEnvironmentVariable("PILOT_SIM_SEED"), out ulong only))
+        {
+            (firstSeed, seeds) = (only, 1);
+        }
+        else if (int.TryParse(Environment.GetEnvironmentVariable("PILOT_SIM_FACTOR"), out int factor))
+        {
+            (firstSeed, seeds) = (firstSeed * 1000, seeds * factor);
+        }
+
         for (ulong seed = firstSeed; seed < firstSeed + (ulong)seeds; seed++)
         {
             var simulation = new Simulation(seed, isReal);

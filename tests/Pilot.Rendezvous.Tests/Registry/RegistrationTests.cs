@@ -51,6 +51,24 @@ public sealed class RegistrationTests
     }
 
     [Fact]
+    public void A_node_gets_the_id_that_it_had_before_the_registry_lost_its_memory()
+    {
+        // The daemon's wish (an extension): free ids only, bounded, and later nodes come after it.
+        Assert.Equal(7u, Wish(7));
+        Assert.Equal(8u, Wish(7));
+        Assert.Equal(3u, Wish(3));
+        Assert.Equal(9u, Wish(0));
+        Assert.Equal(10u, Wish(uint.MaxValue));
+        Assert.Equal(11u, Wish(uint.MaxValue - 1));
+        Assert.Equal(12u, Wish(4_000_001));
+
+        uint Wish(uint id) => _session.Send($"192.0.2.{1 + _session.State.Nodes.Count}", new JsonObject
+        {
+            ["type"] = "register", ["public_key"] = _session.NewIdentity().PublicKeyText, ["node_id"] = id,
+        })["node_id"]!.GetValue<uint>();
+    }
+
+    [Fact]
     public void Key_is_counted_by_its_bytes_and_answered_canonically()
     {
         Identity identity = _session.NewIdentity();
