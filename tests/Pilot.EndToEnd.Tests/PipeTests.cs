@@ -58,6 +58,25 @@ public sealed class PipeTests(TrustedPair pair)
     }
 
     [Fact]
+    public async Task A_peer_that_ends_its_side_first_still_gets_everything()
+    {
+        CancellationToken token = TestContext.Current.CancellationToken;
+        byte[] payload = Payload(5_000_000);
+        await using PilotClient b = pair.B.NewClient();
+        await using PilotListener listener = await b.ListenAsync(0, cancellationToken: token);
+        Task<PilotStream> accepting = listener.AcceptAsync(token);
+        Task<Outcome> sending = pair.A.CtlAsync(new MemoryStream(payload), "send", "agent-b", $"{listener.Port}", "--data", "-");
+        await using PilotStream accepted = await accepting;
+        await accepted.WriteAsync("bye"u8.ToArray(), token);
+        accepted.CompleteWrites();
+        using MemoryStream all = new();
+        await accepted.CopyToAsync(all, token);
+        Assert.Equal(SHA256.HashData(payload), SHA256.HashData(all.ToArray()));
+        Outcome sent = await sending;
+        Assert.Equal((0, "bye\n"), (sent.Exit, sent.Stdout));
+    }
+
+    [Fact]
     public async Task Library_streams_carry_data_both_ways()
     {
         CancellationToken token = TestContext.Current.CancellationToken;

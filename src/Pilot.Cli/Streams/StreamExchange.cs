@@ -24,6 +24,7 @@ internal sealed class StreamExchange(PilotStream stream, TimeSpan limit)
     /// <summary>A peer without half-close never ends its side first: after an answer this much silence is its end.</summary>
     private static readonly TimeSpan QuietEnd = TimeSpan.FromSeconds(1);
 
+    private static readonly TimeSpan ConfirmStep = TimeSpan.FromMilliseconds(50);
     private static readonly TimeSpan LongestWait = TimeSpan.FromSeconds(1);
     private long _lastMoved = Stopwatch.GetTimestamp();
     private volatile bool _waitsForSource;
@@ -49,13 +50,9 @@ internal sealed class StreamExchange(PilotStream stream, TimeSpan limit)
         {
             ExchangeEnd end = await ReadAllAsync(source, sink, writing, stop).ConfigureAwait(false);
 
-            // After the peer's end the rest of a source still running has no reader: its failure is not news.
-            if (writing.IsCompleted)
-            {
-                await writing.ConfigureAwait(false);
-            }
-
-            return end;
+            return end == ExchangeEnd.Complete && !ReceiveOnly && !writing.IsCompleted
+                ? await FinishWritingAsync(writing, stop.Token).ConfigureAwait(false)
+                : await ObserveAsync(writing, end).ConfigureAwait(false);
         }
         finally
         {
@@ -65,6 +62,56 @@ internal sealed class StreamExchange(PilotStream stream, TimeSpan limit)
                 // Standard input cannot be cancelled, everything else can.
                 await writing.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
+        }
+    }
+
+    private static async Task<ExchangeEnd> ObserveAsync(Task writing, ExchangeEnd end)
+    {
+        if (writing.IsCompleted)
+        {
+            await writing.ConfigureAwait(false);
+        }
+
+        return end;
+    }
+
+    /// <summary>
+    /// The peer has ended its side while we were still sending. It may go on reading, so the rest is sent and its arrival
+    /// awaited; only a source that has nothing to send right now (a person, an idle pipe) is given up.
+    /// </summary>
+    private async Task<ExchangeEnd> FinishWritingAsync(Task writing, CancellationToken cancellationToken)
+    {
+        while (!writing.IsCompleted)
+        {
+            TimeSpan quiet = Stopwatch.GetElapsedTime(Interlocked.Read(ref _lastMoved));
+            if (_waitsForSource && quiet > QuietEnd)
+            {
+                return ExchangeEnd.Complete;
+            }
+
+            if (!_waitsForSource && quiet > limit && !await StillMovesAsync(cancellationToken).ConfigureAwait(false))
+            {
+                return ExchangeEnd.TimedOut;
+            }
+
+            await Task.WhenAny(writing, Task.Delay(ConfirmStep, cancellationToken)).ConfigureAwait(false);
+        }
+
+        await writing.ConfigureAwait(false);
+        while (true)
+        {
+            Ipc.ConnResultData result = await stream.GetResultAsync(cancellationToken).ConfigureAwait(false);
+            if (!result.Open)
+            {
+                return result.Reason is "closed" ? ExchangeEnd.Complete : throw new PilotStreamException(result.Reason, result.Error);
+            }
+
+            if (Stopwatch.GetElapsedTime(Interlocked.Read(ref _lastMoved)) > limit && !await StillMovesAsync(cancellationToken).ConfigureAwait(false))
+            {
+                return ExchangeEnd.TimedOut;
+            }
+
+            await Task.Delay(ConfirmStep, cancellationToken).ConfigureAwait(false);
         }
     }
 
