@@ -44,6 +44,23 @@ internal sealed class AppProcess : IDisposable
         return ReadAsync(patience);
     }
 
+    /// <summary>Accepts one stream: first what came in the last three quarters of the time, later the sum of all bytes to the end.</summary>
+    public async Task<(Task<MeterReading> Reading, Func<Task<long>> Sum)> SinkTimedAsync(int port, double seconds, TimeSpan patience)
+    {
+        _process.WriteLine(string.Create(CultureInfo.InvariantCulture, $"sink-timed {port} {seconds}"));
+        await ExpectAsync("ready").ConfigureAwait(false);
+        return (ReadAsync(patience), SumAsync);
+
+        async Task<long> SumAsync() => long.Parse(await _process.ReadLineAsync(patience).ConfigureAwait(false), CultureInfo.InvariantCulture);
+    }
+
+    /// <summary>Writes for some time; the bytes written, when the other side has read them.</summary>
+    public async Task<long> SourceTimedAsync(string peer, int port, double seconds, TimeSpan patience)
+    {
+        _process.WriteLine(string.Create(CultureInfo.InvariantCulture, $"source-timed {peer} {port} {seconds}"));
+        return long.Parse(await _process.ReadLineAsync(patience).ConfigureAwait(false), CultureInfo.InvariantCulture);
+    }
+
     /// <summary>Answers every stream on a port with what comes, until the process ends.</summary>
     public Task EchoAsync(int port)
     {

@@ -9,6 +9,7 @@ namespace Pilot.Benchmarks.EndToEnd;
 internal static class AppRole
 {
     private const int ChunkSize = 256 * 1024;
+    private const int SmallChunkSize = 16 * 1024; // so that slow links see the end in time
     private const int MessageSize = 64;
     private const double WarmShare = 0.25; // of the bytes, not measured
 
@@ -34,6 +35,12 @@ internal static class AppRole
                     break;
                 case ["both-dial", var peer, var port, var streams, var bytes]:
                     await DialAllAsync(pilot, peer, ushort.Parse(port), int.Parse(streams), long.Parse(bytes), reads: true).ConfigureAwait(false);
+                    break;
+                case ["sink-timed", var port, var seconds]:
+                    await SinkTimedAsync(pilot, ushort.Parse(port), double.Parse(seconds)).ConfigureAwait(false);
+                    break;
+                case ["source-timed", var peer, var port, var seconds]:
+                    await SourceTimedAsync(pilot, peer, ushort.Parse(port), double.Parse(seconds)).ConfigureAwait(false);
                     break;
                 case ["echo", var port]:
                     _ = EchoAsync(await pilot.ListenAsync(ushort.Parse(port)).ConfigureAwait(false));
@@ -84,6 +91,70 @@ internal static class AppRole
         var meter = new Meter((long)(bytes * streams * WarmShare));
         await Task.WhenAll(all.Select(stream => reads ? BothAsync(stream, bytes, meter) : OnThread(() => Write(stream, bytes, meter, waits: true)))).ConfigureAwait(false);
         Console.WriteLine(meter.Read());
+    }
+
+    /// <summary>Prints what came in the last three quarters of the time, then, when the stream has ended, the sum of all bytes.</summary>
+    private static async Task SinkTimedAsync(PilotClient pilot, ushort port, double seconds)
+    {
+        await using var listener = await pilot.ListenAsync(port).ConfigureAwait(false);
+        Console.WriteLine("ready");
+        await using var stream = await listener.AcceptAsync().ConfigureAwait(false);
+        await OnThread(() =>
+        {
+            var chunk = new byte[ChunkSize];
+            long sum = stream.Read(chunk);
+            var start = Stopwatch.GetTimestamp();
+            long before = -1;
+            double from = 0;
+            var isTold = false;
+            int count;
+            while ((count = stream.Read(chunk)) > 0)
+            {
+                sum += count;
+                var elapsed = Stopwatch.GetElapsedTime(start).TotalSeconds;
+                if (before < 0 && elapsed >= seconds * WarmShare)
+                {
+                    (before, from) = (sum, elapsed);
+                }
+                else if (!isTold && elapsed >= seconds && sum > before)
+                {
+                    isTold = true;
+                    Console.WriteLine(new MeterReading(sum - before, elapsed - from, 0));
+                }
+            }
+
+            if (!isTold)
+            {
+                throw new BenchmarkException($"the stream ended after {sum} bytes, before the time was over");
+            }
+
+            Console.WriteLine(sum);
+        }).ConfigureAwait(false);
+    }
+
+    /// <summary>Writes for some time, then ends the stream; prints the bytes written when the other side has read them all.</summary>
+    private static async Task SourceTimedAsync(PilotClient pilot, string peer, ushort port, double seconds)
+    {
+        await using var stream = await pilot.DialAsync(peer, port).ConfigureAwait(false);
+        await OnThread(() =>
+        {
+            var chunk = new byte[SmallChunkSize];
+            var start = Stopwatch.GetTimestamp();
+            long sum = 0;
+            while (Stopwatch.GetElapsedTime(start).TotalSeconds < seconds)
+            {
+                stream.Write(chunk);
+                sum += chunk.Length;
+            }
+
+            stream.CompleteWrites();
+            if (stream.Read(chunk) != 0)
+            {
+                throw new BenchmarkException("the reader wrote");
+            }
+
+            Console.WriteLine(sum);
+        }).ConfigureAwait(false);
     }
 
     private static async Task BothAsync(PilotStream stream, long bytes, Meter received)
