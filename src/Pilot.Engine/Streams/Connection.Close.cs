@@ -18,6 +18,7 @@ public sealed partial class Connection
     private long? _peerFin;           // stream offset at which the peer ended
     private uint _peerFinSequence;
     private Instant _timeWaitSince;
+    private Instant _finSince;        // when the first FIN left
 
     /// <summary>Ends the own direction: what was written is still delivered. Toward one of ours the FIN follows the data; toward a reference it is held, because it would end both directions (18 rule 12).</summary>
     public void ShutdownWrite(Instant now)
@@ -113,7 +114,12 @@ public sealed partial class Connection
     {
         _finPending = false;
         _finsSent++;
-        long wait = Math.Min(_rtt.Rto.Ticks << Math.Min(_finsSent - 1, 10), Math.Max(_options.MaxClosingRto.Ticks, _rtt.Rto.Ticks));
+        if (_finsSent == 1)
+        {
+            _finSince = now;
+        }
+        TimeSpan limit = PeerIsExtended ? _options.MaxClosingRto : _options.MaxRto;
+        long wait = Math.Min(_rtt.Rto.Ticks << Math.Min(_finsSent - 1, 10), Math.Max(limit.Ticks, _rtt.Rto.Ticks));
         _timers[TimerKind.Fin] = now + new TimeSpan(wait);
         if (State == ConnectionState.Established)
         {
@@ -141,7 +147,10 @@ public sealed partial class Connection
             _timers[TimerKind.Fin] = now + _rtt.Rto; // the data are repeated by their own timer; the FIN follows them
             return;
         }
-        if (_finsSent < (PeerIsExtended ? _options.ExtendedFinAttempts : _options.ReferenceFinAttempts))
+        bool goesOn = PeerIsExtended
+            ? now - Instant.Max(_finSince, _progressAt) < _options.UserTimeout
+            : _finsSent < _options.ReferenceFinAttempts;
+        if (goesOn)
         {
             _finPending = true;
             return;
@@ -359,8 +368,18 @@ public sealed partial class Connection
         _timers[TimerKind.HeldFin] = Instant.Max(due, now + new TimeSpan(_options.HeldFin.Ticks / 8));
     }
 
-    private void OnLingerTimer(Instant now) =>
-        End(now, HasOutstanding || _sendNext < _send.End ? ConnectionError.Timeout : ConnectionError.None, sendReset: true);
+    private void OnLingerTimer(Instant now)
+    {
+        if (HasOutstanding || _sendNext < _send.End)
+        {
+            End(now, ConnectionError.Timeout, sendReset: true);
+        }
+        else if (_finAcknowledged)
+        {
+            End(now, ConnectionError.None, sendReset: true); // the peer goes on writing to nobody
+        }
+        // else all data have arrived, and only the FIN is still on its way: RST would turn a clean end into an error
+    }
 
     private void AfterProgressOfClose(Instant now)
     {

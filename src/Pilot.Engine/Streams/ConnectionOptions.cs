@@ -70,9 +70,6 @@ public sealed class ConnectionOptions
     /// <summary>FINs sent to a reference before its silence is taken for an answer (chapter 02 section 12.2: 3-5).</summary>
     public int ReferenceFinAttempts { get; init; } = 5;
 
-    /// <summary>FINs sent to one of ours (own choice: at <see cref="MaxClosingRto"/> about the user timeout, so that an end survives what data survive: two blackouts of 5 s in a row swallow 12).</summary>
-    public int ExtendedFinAttempts { get; init; } = 60;
-
     /// <summary>A FIN held toward a reference is sent after this long without received data (chapter 02 section 12.2).</summary>
     public TimeSpan HeldFin { get; init; } = TimeSpan.FromSeconds(30);
 

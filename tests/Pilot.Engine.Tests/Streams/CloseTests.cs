@@ -108,6 +108,34 @@ public sealed class CloseTests
     }
 
     [Fact]
+    public void A_fin_outlives_blackouts_that_outlive_the_linger_time()
+    {
+        ConnectionPair pair = Open();
+        pair.LeftConnection.Write(pair.Now, "all of it"u8);
+        pair.Run(TimeSpan.FromSeconds(1));
+        Assert.Equal("all of it"u8.ToArray(), Read(pair, pair.RightConnection));
+        pair.Drop = _ => true;
+        pair.LeftConnection.Close(pair.Now);
+        pair.Run(TimeSpan.FromSeconds(35));
+        pair.Drop = null;
+        pair.Run(TimeSpan.FromSeconds(3));
+        Assert.True(pair.RightConnection.IsReadEnded);
+        Assert.Equal(ConnectionError.None, pair.RightConnection.Error);
+        Assert.Equal(ConnectionError.None, pair.LeftConnection.Error);
+    }
+
+    [Fact]
+    public void A_fin_that_nobody_answers_ends_by_itself()
+    {
+        ConnectionPair pair = Open();
+        pair.Drop = _ => true;
+        pair.LeftConnection.Close(pair.Now);
+        pair.Run(TimeSpan.FromSeconds(60));
+        Assert.Equal(ConnectionState.Closed, pair.LeftConnection.State);
+        Assert.Equal(ConnectionError.None, pair.LeftConnection.Error); // nothing that was written is lost
+    }
+
+    [Fact]
     public void Abort_resets_the_peer()
     {
         ConnectionPair pair = Open();
