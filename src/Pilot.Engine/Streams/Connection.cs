@@ -125,7 +125,7 @@ public sealed partial class Connection
             _progressAt = now;
         }
         int taken = _send.Write(data);
-        _writeWasCut |= taken < data.Length;
+        _writeWasCut |= taken < data.Length || _send.Free == 0; // whoever writes just what fits waits for the signal too
         return taken;
     }
 
