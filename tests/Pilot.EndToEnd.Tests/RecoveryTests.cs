@@ -16,6 +16,19 @@ public sealed class RecoveryTests : IAsyncLifetime
         _rendezvous = await RendezvousProcess.StartNewAsync();
         _a = new TestNode(_rendezvous.Registry, _rendezvous.Beacon, "agent-a");
         _b = new TestNode(_rendezvous.Registry, _rendezvous.Beacon, "agent-b");
+        try
+        {
+            await TrustEachOtherAsync();
+        }
+        catch
+        {
+            await DisposeAsync(); // xUnit does not dispose what failed to initialise, and processes would stay behind
+            throw;
+        }
+    }
+
+    private async Task TrustEachOtherAsync()
+    {
         await Task.WhenAll(_a.StartAsync(), _b.StartAsync());
         Assert.Equal("sent", (await _a.JsonAsync("trust", "add", "agent-b")).Data.GetProperty("status").GetString());
         Outcome second = await _b.CtlAsync("trust", "add", "agent-a", "--wait", "20s");

@@ -10,7 +10,18 @@ public sealed class StrangerTests(TrustedPair pair) : IAsyncLifetime
 {
     private readonly TestNode _stranger = new(pair.Rendezvous.Registry, pair.Rendezvous.Beacon, "stranger");
 
-    public async ValueTask InitializeAsync() => await _stranger.StartAsync();
+    public async ValueTask InitializeAsync()
+    {
+        try
+        {
+            await _stranger.StartAsync();
+        }
+        catch
+        {
+            await DisposeAsync(); // xUnit does not dispose what failed to initialise
+            throw;
+        }
+    }
 
     public ValueTask DisposeAsync() => _stranger.DisposeAsync();
 

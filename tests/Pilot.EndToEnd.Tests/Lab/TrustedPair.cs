@@ -23,6 +23,19 @@ public sealed class TrustedPair : IAsyncLifetime
         Rendezvous = await RendezvousProcess.StartNewAsync();
         A = new TestNode(Rendezvous.Registry, Rendezvous.Beacon, "agent-a");
         B = new TestNode(Rendezvous.Registry, Rendezvous.Beacon, "agent-b");
+        try
+        {
+            await TrustEachOtherAsync();
+        }
+        catch
+        {
+            await DisposeAsync(); // xUnit does not dispose what failed to initialise, and processes would stay behind
+            throw;
+        }
+    }
+
+    private async Task TrustEachOtherAsync()
+    {
         FirstStart = await A.StartAsync();
         await B.StartAsync();
         FirstHandshake = await B.CtlAsync("handshake", "agent-a");
