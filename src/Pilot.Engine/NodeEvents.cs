@@ -42,9 +42,6 @@ public enum NodeEventKind : byte
     /// <summary>The outcome of <see cref="Node.Ping"/> with <see cref="NodeEvent.Token"/>.</summary>
     PingResult,
 
-    /// <summary>One step of establishing a path, for a person who watches: <see cref="NodeEvent.Detail"/>.</summary>
-    Progress,
-
     /// <summary>A refusal that an operator may want to see: <see cref="NodeEvent.Detail"/> is the event's name (spec 02 section 22).</summary>
     Refused,
 }

@@ -139,7 +139,7 @@ internal static class TunnelConstants
     public const int MaxScheduledPunches = 64;
     public const int MaxControlFrames = 1024;
 
-    /// <summary>Events not yet fetched by the host; further refusal and progress events are dropped.</summary>
+    /// <summary>Events not yet fetched by the host; further ones that a stranger can cause are dropped.</summary>
     public const int MaxEvents = 65_536;
 
     /// <summary>First ephemeral port (01 §3.4).</summary>

@@ -35,7 +35,6 @@ internal sealed partial class NodeHost
                 var stage = nodeEvent.Kind switch
                 {
                     NodeEventKind.ResolveNeeded => Stage("resolving"),
-                    NodeEventKind.Progress => Stage(nodeEvent.Detail ?? "tunnel"),
                     NodeEventKind.PeerConnected => Stage("tunnel"),
                     NodeEventKind.PathChanged => Stage("path") with
                     {

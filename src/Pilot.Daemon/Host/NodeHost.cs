@@ -183,9 +183,6 @@ internal sealed partial class NodeHost
                 _logger.LogInformation("tunnel with node {NodeId} is up", nodeEvent.NodeId);
                 Watched(nodeEvent);
                 break;
-            case NodeEventKind.Progress:
-                Watched(nodeEvent);
-                break;
             case NodeEventKind.PingResult:
                 OnPingResult(nodeEvent);
                 break;
