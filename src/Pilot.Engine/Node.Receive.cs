@@ -299,7 +299,8 @@ public sealed partial class Node
             case PacketProtocol.Datagram when inner.Source.Node == nodeId:
                 OnDatagramPacket(now, peer, inner, payload);
                 break;
-            case PacketProtocol.Control:
+            case PacketProtocol.Control when (inner.Flags & PacketFlags.Ack) != 0
+                || Admit(now, nodeId, peer.IdentityKey, port: null) == AdmissionDecision.Allowed:
                 peer.OnControl(now, inner, payload, kind, source);
                 break;
         }

@@ -58,6 +58,26 @@ public sealed class NodeStreamTests
     }
 
     [Fact]
+    public void Rule_20_a_private_node_is_silent_for_untrusted_SYN_and_datagrams_even_when_a_tunnel_stands()
+    {
+        var (wire, a, b) = Wire.Pair();
+        a.Ping(b);
+        b.Node.Listen(1000);
+        b.Node.SetTrust(Engine.Trust.TrustSnapshot.Empty);
+        wire.RunFor(TimeSpan.FromSeconds(61)); // nobody asked us lately either
+        int packets = wire.Log.Count(l => l.From == b.Endpoint);
+        Connection open = a.Node.Dial(wire.Now, b.NodeId, 1000, TimeSpan.FromSeconds(5), out _)!;
+        Connection closed = a.Node.Dial(wire.Now, b.NodeId, 1001, TimeSpan.FromSeconds(5), out _)!;
+        Assert.True(a.Node.SendDatagram(wire.Now, b.NodeId, 0, 6000, "hello"u8, out _));
+        wire.RunFor(TimeSpan.FromSeconds(1));
+        Assert.DoesNotContain(b.Events, e => e.Kind is NodeEventKind.Datagram or NodeEventKind.Incoming);
+        Assert.Equal(packets, wire.Log.Count(l => l.From == b.Endpoint));
+        wire.RunFor(TimeSpan.FromSeconds(5));
+        Assert.NotEqual(ConnectionError.Refused, open.Error);
+        Assert.NotEqual(ConnectionError.Refused, closed.Error);
+    }
+
+    [Fact]
     public void A_node_can_talk_to_itself()
     {
         var wire = new Wire();
