@@ -104,6 +104,7 @@ public sealed partial class Node
             _exchangeSources.Sweep(now);
             _synSources.Sweep(now);
             _datagramSources.Sweep(now);
+            _chunks.Trim();
             EvictIdlePeers(now, TunnelConstants.UseLifetime * 6);
         }
     }

@@ -34,8 +34,20 @@ public sealed class ChunkPool
     /// <summary>So much is in use that buffers must not grow.</summary>
     public bool IsExhausted => Rented >= _limit;
 
+    /// <summary>So little is in use that a buffer may grow beyond its first limit.</summary>
+    public bool AllowsGrowth => Rented < _limit / 2;
+
     /// <summary>Chunks rented and not returned.</summary>
     public int Rented { get; private set; }
+
+    /// <summary>Leaves half of the free chunks to the garbage collector. Called now and then, so that what a busy hour needed is given back.</summary>
+    internal void Trim()
+    {
+        for (int left = _free.Count / 2; _free.Count > left;)
+        {
+            _free.Pop();
+        }
+    }
 
     internal byte[] Rent()
     {

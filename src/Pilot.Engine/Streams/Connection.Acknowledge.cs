@@ -5,7 +5,7 @@ namespace Pilot.Engine.Streams;
 // Acknowledgements of our data: cumulative and selective, round trip samples, the peer's window (chapter 02 sections 6 and 7).
 public sealed partial class Connection
 {
-    private readonly List<ByteRun> _reported = []; // SACK runs of the last report, ascending by start as given
+    private readonly List<ByteRun> _reported = []; // SACK runs of the last report, ascending
     private long _peerEdge;          // byte windows: stream offset that may be sent up to; never retreats
     private ushort _peerSegments;    // segment windows: last value
     private Instant _progressAt;     // last time something was acknowledged, or nothing was outstanding
@@ -46,14 +46,13 @@ public sealed partial class Connection
         {
             _duplicateAcks++;
         }
-        if (delivered > 0)
-        {
-            _congestion.OnAcknowledged(new AckSample(
-                now, delivered, inFlightBefore, limited, _recovery == Recovery.Fast, _rtt.Latest));
-        }
         if (delivered > 0 || progressed)
         {
             AfterDelivery(now);
+        }
+        if (delivered > 0)
+        {
+            TellCongestionControl(now, delivered, inFlightBefore, limited, sample);
         }
         return progressed || hasPayload;
     }
@@ -119,9 +118,19 @@ public sealed partial class Connection
             ByteRun run = new(SendOffset(block.Left), SendOffset(block.Right));
             if (run.Start < run.End && run.Start >= _send.Start && run.End <= _sendNext)
             {
-                runs[count++] = run;
-                delivered += MarkRun(now, run, ref sample);
+                // ascending: otherwise the run that stands first as the newest would make the others look reordered
+                int at = count++;
+                for (; at > 0 && runs[at - 1].Start > run.Start; at--)
+                {
+                    runs[at] = runs[at - 1];
+                }
+                runs[at] = run;
             }
+        }
+        int known = 0;
+        foreach (ByteRun run in runs[..count])
+        {
+            delivered += MarkRun(now, run, ref known, ref sample);
         }
         _reported.Clear();
         _reported.AddRange(runs[..count]);
@@ -129,14 +138,15 @@ public sealed partial class Connection
     }
 
     // Reports repeat what earlier ones said; only the part of a run that is not in the last report is walked.
-    private long MarkRun(Instant now, ByteRun run, ref RttSample sample)
+    private long MarkRun(Instant now, ByteRun run, ref int known, ref RttSample sample)
     {
         long from = run.Start;
-        foreach (ByteRun known in _reported)
+        for (; known < _reported.Count && _reported[known].Start <= from; known++)
         {
-            if (known.Start <= from && from < known.End)
+            if (from < _reported[known].End)
             {
-                from = known.End;
+                from = _reported[known].End;
+                break;
             }
         }
         long delivered = 0;
@@ -163,7 +173,12 @@ public sealed partial class Connection
 
     private void OnDelivered(Instant now, in SegmentRecord segment, ref RttSample sample)
     {
-        _loss.OnDelivered(now, segment);
+        bool isOfLastTransmission = _loss.OnDelivered(now, segment);
+        if (segment.Lost || !isOfLastTransmission)
+        {
+            _needless.OnDelivered(segment);
+        }
+        _rate.OnDelivered(now, segment);
         sample.Offer(now, segment);
     }
 
@@ -172,7 +187,7 @@ public sealed partial class Connection
         _progressAt = now;
         _backoff = 0;
         _send.Release(acknowledged);
-        if (_writeWasCut && _options.SendBufferLimit - _send.Buffered >= Math.Min(_options.SendBufferLimit / 4, 256 << 10))
+        if (_writeWasCut && IsWorthWaking)
         {
             _writeWasCut = false;
             Raise(ConnectionSignals.Writable);

@@ -208,7 +208,7 @@ public sealed partial class Connection
             header.Acknowledgement = unchecked(_remoteIsn + 1);
         }
         // as a reference reads it; constants, so that repeats are identical
-        header.Window = (ushort)Math.Min(ushort.MaxValue, _options.ReceiveBufferLimit / StreamConstants.ReferenceSegmentSize);
+        header.Window = (ushort)Math.Min(ushort.MaxValue, Math.Min(_options.ReceiveBufferStart, _options.ReceiveBufferLimit) / StreamConstants.ReferenceSegmentSize);
         bool withList = _options.OfferExtensions && (flags == PacketFlags.Syn || _peerOfferedList);
         int length = withList ? _ownOptions.Write(packet[Packet.HeaderSize..]) : 0;
         return Packet.WriteHeader(packet, header, length);

@@ -19,7 +19,9 @@ public sealed partial class Connection
             _progressAt = now;
         }
         bool armed = _timers.IsSet(TimerKind.Retransmit) && HasOutstanding;
+        bool wasEmpty = _sent.BytesInFlight == 0;
         _sent.Add(_sendNext, length, now);
+        _rate.OnSent(now, ref _sent[_sent.Next - 1], wasEmpty);
         uint sequence = SendSequence(_sendNext);
         _sendNext += length;
         _bytesSent += length;
@@ -37,13 +39,15 @@ public sealed partial class Connection
         _fastRetransmissions += _recovery == Recovery.Fast ? 1 : 0;
         _retransmissions++;
         _timeoutPending = false;
+        bool wasEmpty = _sent.BytesInFlight == 0;
         _sent.Resend(number, now);
         ref SegmentRecord segment = ref _sent[number];
+        _rate.OnSent(now, ref segment, wasEmpty);
         _send.CopyTo(segment.Start, packet.Slice(Packet.HeaderSize, segment.Length));
         OnSegmentSent(now, segment.Length);
         if (isHead || !_timers.IsSet(TimerKind.Retransmit))
         {
-            _timers[TimerKind.Retransmit] = now + BackedOffRto;
+            _timers[TimerKind.Retransmit] = NextTimeout(now);
             _retransmitTimerIsProbe = false;
         }
         return WriteSegment(packet, SendSequence(segment.Start), segment.Length);
@@ -62,7 +66,7 @@ public sealed partial class Connection
             length = WriteRepeat(now, packet, _sent.Next - 1);
         }
         _tailProbeEnd = _sendNext;
-        _timers[TimerKind.Retransmit] = now + BackedOffRto;
+        _timers[TimerKind.Retransmit] = NextTimeout(now);
         _retransmitTimerIsProbe = false;
         return length;
     }
@@ -133,8 +137,15 @@ public sealed partial class Connection
         {
             blocks[count++] = BlockOf(runs[newest]);
         }
+        // when not all fit: the lowest, whose holes hold the stream up, and the highest, whose first report may have been lost
+        int skipped = Math.Max(0, runs.Length - limit);
+        int lowest = skipped == 0 ? runs.Length : limit - Math.Min(limit / 2, StreamConstants.HighestSackRuns);
         for (int i = 0; i < runs.Length && count < limit; i++)
         {
+            if (i == lowest)
+            {
+                i += skipped;
+            }
             if (i != newest)
             {
                 blocks[count++] = BlockOf(runs[i]);

@@ -88,7 +88,7 @@ public sealed partial class Connection
         long offset = ReceiveOffset(header.Sequence);
         if (_peerFin is null)
         {
-            if (offset < _receive.Highest || offset > _receive.ReadOffset + 2L * _options.ReceiveBufferLimit)
+            if (offset < _receive.Highest || offset > _receive.ReadOffset + 2L * _receiveLimit)
             {
                 return; // before data that the peer sent itself, or behind all that it may send
             }

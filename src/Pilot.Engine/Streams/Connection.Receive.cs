@@ -255,10 +255,10 @@ public sealed partial class Connection
         }
     }
 
-    private long FreeReceive => _options.ReceiveBufferLimit - _receive.Readable;
+    private long FreeReceive => _receiveLimit - _receive.Readable;
 
     private long ReceiveLimit =>
-        _receive.ReadOffset + _options.ReceiveBufferLimit + (PeerIsExtended ? 0 : _options.ReceiveReserve);
+        _receive.ReadOffset + _receiveLimit + (PeerIsExtended ? 0 : _options.ReceiveReserve);
 
     /// <summary>The window field of a packet that acknowledges up to <paramref name="acknowledged"/>.</summary>
     private ushort WindowField(long acknowledged)
@@ -270,8 +270,8 @@ public sealed partial class Connection
             return (ushort)_advertisedSegments;
         }
         // small openings are kept back, so that the peer is not led to send small segments (RFC 9293 section 3.8.6.2.2)
-        long edge = _receive.ReadOffset + _options.ReceiveBufferLimit;
-        if (edge - _advertisedEdge < Math.Min(2L * EffectiveSegment, _options.ReceiveBufferLimit / 2))
+        long edge = _receive.ReadOffset + _receiveLimit;
+        if (edge - _advertisedEdge < Math.Min(2L * EffectiveSegment, _receiveLimit / 2))
         {
             edge = _advertisedEdge;
         }
@@ -290,10 +290,10 @@ public sealed partial class Connection
         }
         if (HasByteWindow)
         {
-            long gain = _receive.ReadOffset + _options.ReceiveBufferLimit - _advertisedEdge;
+            long gain = _receive.ReadOffset + _receiveLimit - _advertisedEdge;
             long usable = _advertisedEdge - _receive.NextOffset;
-            int twoSegments = Math.Min(2 * EffectiveSegment, _options.ReceiveBufferLimit / 2);
-            if (gain >= _options.ReceiveBufferLimit / 4 || (gain >= twoSegments && usable < _options.ReceiveBufferLimit / 4))
+            int twoSegments = Math.Min(2 * EffectiveSegment, _receiveLimit / 2);
+            if (gain >= _receiveLimit / 4 || (gain >= twoSegments && usable < _receiveLimit / 4))
             {
                 _acks.RequestNow();
             }

@@ -13,7 +13,6 @@ public sealed partial class Connection
         Timeout,
     }
 
-    private readonly ICongestionController _congestion;
     private Recovery _recovery;
     private long _recoveryPoint;
     private int _backoff;                // doublings of the retransmission timeout
@@ -26,20 +25,38 @@ public sealed partial class Connection
     private long _tailProbeEnd = -1;     // one probe per flight
     private bool _timeoutPending;        // the first lost segment may leave whatever the window says
 
+    private const int JitterShift = 3;   // up to an eighth
+    private uint _jitter;
+    private NeedlessRecovery _needless;
+
     private TimeSpan BackedOffRto
     {
         get
         {
             long rto = _rtt.Rto.Ticks << Math.Min(_backoff, 10);
             long limit = _finsSent > 0 ? Math.Max(_options.MaxClosingRto.Ticks, _rtt.Rto.Ticks) : _options.MaxRto.Ticks;
-            return new TimeSpan(Math.Min(rto, limit));
+            rto = Math.Min(rto, limit);
+            _jitter = (_jitter * 1664525) + 1013904223; // spreads the repetitions of connections that lost the same path
+            return new TimeSpan(rto + ((rto >> JitterShift) * (_jitter >> 16) / 65536));
         }
     }
 
+    private Instant NextTimeout(Instant now) => Instant.Min(now + BackedOffRto, _progressAt + _options.UserTimeout);
+
     private void AfterDelivery(Instant now)
     {
+        if (_recovery != Recovery.None && _needless.IsProven(_sent.LostSegments))
+        {
+            // nothing had been lost: packets were overtaken or held up
+            _needless.End();
+            _sent.RestoreLost();
+            _recovery = Recovery.None;
+            _loss.OnRecoveryEnd();
+            _congestion.OnSpurious(now);
+        }
         if (_recovery != Recovery.None && _send.Start >= _recoveryPoint)
         {
+            _needless.End();
             _recovery = Recovery.None;
             _loss.OnRecoveryEnd();
         }
@@ -54,10 +71,12 @@ public sealed partial class Connection
 
     private void FindLosses(Instant now)
     {
+        long lostBefore = _sent.LostSegments;
         int lost = _loss.Detect(now, _recovery != Recovery.None, out Instant recheck);
         _timers[TimerKind.Reorder] = recheck;
         if (lost > 0 && _recovery == Recovery.None)
         {
+            _needless.Begin(lostBefore);
             _recovery = Recovery.Fast;
             _recoveryPoint = _sendNext;
             _congestion.OnLoss(now, _sendNext - _send.Start);
@@ -102,7 +121,7 @@ public sealed partial class Connection
             _retransmitTimerIsProbe = false;
             _tailProbePending = true;
             _tailProbeEnd = _sendNext;
-            _timers[TimerKind.Retransmit] = now + BackedOffRto;
+            _timers[TimerKind.Retransmit] = NextTimeout(now);
             return;
         }
         if (now - _progressAt >= _options.UserTimeout)
@@ -112,6 +131,7 @@ public sealed partial class Connection
         }
         _congestion.OnTimeout(now, _sendNext - _send.Start, _backoff > 0);
         _backoff++;
+        _needless.BeginTimeout(_sent[_sent.First].Start);
         _recovery = Recovery.Timeout;
         _recoveryPoint = _sendNext;
         _tailProbePending = false;
@@ -119,7 +139,7 @@ public sealed partial class Connection
         _reported.Clear();
         _timeoutPending = true;
         _timers.Cancel(TimerKind.Reorder);
-        _timers[TimerKind.Retransmit] = Instant.Min(now + BackedOffRto, _progressAt + _options.UserTimeout);
+        _timers[TimerKind.Retransmit] = NextTimeout(now);
     }
 
     /// <summary>
@@ -132,6 +152,7 @@ public sealed partial class Connection
         {
             return;
         }
+        _needless.End();
         _rtt.Reset();
         _loss.Reset();
         _congestion.Reset();

@@ -10,10 +10,8 @@ public sealed partial class Connection
         None, Reset, Syn, SynAck, FinAck, Report, Sack, Duplicate, Retransmit, TailProbe, NewData, OldByte, Fin, Ack, Quiet,
     }
 
-    private Pacer _pacer;
     private long _sendNext;          // stream offset of the next byte to be sent for the first time
     private int _pathSegment = StreamConstants.InitialSegmentPayload;
-    private long _limitedUpTo;       // the congestion window kept data back when this was the next offset to be sent
     private Instant _lastSent;
 
     /// <summary>A packet would leave now.</summary>
@@ -124,10 +122,12 @@ public sealed partial class Connection
         }
         if (_sendNext == _send.End)
         {
+            NoteNothingToSend();
             return Output.None;
         }
         if (!WindowAllowsSegment())
         {
+            NoteNothingToSend();
             if (_windowProbePending)
             {
                 return Output.NewData;
@@ -142,49 +142,6 @@ public sealed partial class Connection
             return Output.None;
         }
         return PacingAllows(now, segment) ? Output.NewData : Output.None;
-    }
-
-    private bool CongestionAllows(int bytes) =>
-        _sent.BytesInFlight == 0 || _sent.BytesInFlight + bytes <= _congestion.Window;
-
-    private bool PacingAllows(Instant now, int bytes)
-    {
-        long rate = PacingRate;
-        if (_pacer.CanSend(now, rate, BurstBytes))
-        {
-            return true;
-        }
-        _timers[TimerKind.Pacing] = _pacer.NextRelease(now, rate, bytes);
-        return false;
-    }
-
-    private long PacingRate
-    {
-        get
-        {
-            if (_congestion.PacingRate > 0)
-            {
-                return _congestion.PacingRate;
-            }
-            // before the first sample as if the round trip were 10 ms; later twice the window per round trip while it doubles
-            long ticks = _rtt.HasSample ? Math.Max(1, _rtt.Smoothed.Ticks) : 10 * TimeSpan.TicksPerMillisecond;
-            long window = _congestion.Window;
-            long scaled = window < _congestion.SlowStartThreshold ? 2 * window : window + window / 4;
-            return (long)Math.Min(long.MaxValue / 4, (double)scaled * TimeSpan.TicksPerSecond / ticks);
-        }
-    }
-
-    private long BurstBytes
-    {
-        get
-        {
-            int segment = EffectiveSegment;
-            if (!PeerIsExtended)
-            {
-                return (long)StreamConstants.ReferenceBurstSegments * segment;
-            }
-            return Math.Max((long)StreamConstants.ExtendedBurstSegments * segment, Math.Min(PacingRate / 500, 1 << 20));
-        }
     }
 
     /// <summary>Payload bytes of a new segment: path, peer, and 4096 toward references.</summary>

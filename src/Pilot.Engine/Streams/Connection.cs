@@ -39,14 +39,17 @@ public sealed partial class Connection
         RemoteAddress = remote;
         RemotePort = remotePort;
         _localIsn = initialSequence;
+        _jitter = initialSequence;
         _options = options;
         _ownOptions = SynOptions.Of(options);
-        _send = new SendBuffer(pool, options.SendBufferLimit);
+        _pool = pool;
+        _send = new SendBuffer(pool, Math.Min(options.SendBufferStart, options.SendBufferLimit));
         _receive = new ReceiveBuffer(pool);
+        _receiveLimit = Math.Min(options.ReceiveBufferStart, options.ReceiveBufferLimit);
         _rtt = new RttEstimator(options);
         _loss = new LossDetector(_sent, _rtt);
-        _congestion = new NewReno(StreamConstants.InitialSegmentPayload);
-        _advertisedEdge = options.ReceiveBufferLimit;
+        _congestion = CongestionControllers.Create(options.CongestionControl, StreamConstants.InitialSegmentPayload, initialSequence);
+        _advertisedEdge = _receiveLimit;
     }
 
     /// <summary>Local id, for status output.</summary>
@@ -83,7 +86,14 @@ public sealed partial class Connection
     public bool IsDialer { get; private init; }
 
     /// <summary>Bytes that <see cref="Write"/> takes now; 0 when full or when no more can be written.</summary>
-    public int WriteCapacity => IsWriteClosed ? 0 : _send.Free;
+    public int WriteCapacity
+    {
+        get
+        {
+            FitSendBuffer();
+            return IsWriteClosed ? 0 : _send.Free;
+        }
+    }
 
     /// <summary>Nothing can be written any more: ended here, ended by a reference's FIN, or failed.</summary>
     public bool IsWriteClosed => _writeShut || State is ConnectionState.Closed or ConnectionState.TimeWait;
@@ -124,6 +134,7 @@ public sealed partial class Connection
         {
             _progressAt = now;
         }
+        FitSendBuffer();
         int taken = _send.Write(data);
         _writeWasCut |= taken < data.Length || _send.Free == 0; // whoever writes just what fits waits for the signal too
         return taken;
@@ -136,6 +147,7 @@ public sealed partial class Connection
     public void Consume(Instant now, int count)
     {
         _receive.Consume(count);
+        FitReceiveBuffer(now, count);
         OnRoomGained(now);
     }
 

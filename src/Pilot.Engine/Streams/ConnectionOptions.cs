@@ -6,11 +6,17 @@ public sealed class ConnectionOptions
     /// <summary>The defaults.</summary>
     public static ConnectionOptions Default { get; } = new();
 
-    /// <summary>Bytes an application may have written and unacknowledged (chapter 02 section 17.3).</summary>
-    public int SendBufferLimit { get; init; } = 4 << 20;
+    /// <summary>Bytes an application may have written and unacknowledged, at most: four times the path's product of 1 Gb/s and 100 ms, and a quarter more.</summary>
+    public int SendBufferLimit { get; init; } = 64 << 20;
 
-    /// <summary>Bytes received and unread, or out of order (chapter 02 section 17.3).</summary>
-    public int ReceiveBufferLimit { get; init; } = 8 << 20;
+    /// <summary>The same while the congestion window does not ask for more (chapter 02 section 17.3).</summary>
+    public int SendBufferStart { get; init; } = 4 << 20;
+
+    /// <summary>Bytes received and unread, or out of order, at most. Toward a reference <see cref="ReceiveBufferStart"/> stays.</summary>
+    public int ReceiveBufferLimit { get; init; } = 64 << 20;
+
+    /// <summary>The same at the start; grows with what the application reads per round trip (chapter 02 section 17.3).</summary>
+    public int ReceiveBufferStart { get; init; } = 8 << 20;
 
     /// <summary>Bytes above the receive limit for the single segments a reference sends into a closed window; it knows no zero window and resets when it is not acknowledged (chapter 02 sections 7.1, 9.3).</summary>
     public int ReceiveReserve { get; init; } = 1 << 20;
@@ -99,6 +105,9 @@ public sealed class ConnectionOptions
 
     /// <summary>Largest payload this node takes in one segment, bytes; offered to peers of ours (docs/wire.md).</summary>
     public int MaxReceiveSegment { get; init; } = 65000;
+
+    /// <summary>Congestion controller; the default is the one that holds the rate on every rung of the ladder (docs/streams.md).</summary>
+    public CongestionControl CongestionControl { get; init; } = CongestionControl.Bbr;
 
     /// <summary>Send an option list. Off only where a reference is to be imitated (tests).</summary>
     public bool OfferExtensions { get; init; } = true;

@@ -2,7 +2,8 @@ namespace Pilot.Engine.Streams;
 
 /// <summary>
 /// Slow start, congestion avoidance and halving (RFC 5681), counted in bytes; the window does not grow during recovery
-/// (RFC 6582 with the pipe of RFC 6675, kept by <see cref="SentSegments"/>), nor while it is not used (RFC 7661).
+/// (RFC 6582 with the pipe of RFC 6675, kept by <see cref="SentSegments"/>; the reduction is that of RFC 6937), nor while it is
+/// not used (RFC 7661).
 /// </summary>
 internal sealed class NewReno : ICongestionController
 {
@@ -12,6 +13,8 @@ internal sealed class NewReno : ICongestionController
 
     private int _segment;
     private long _avoided; // acknowledged bytes not yet turned into growth
+    private long _undoWindow, _undoThreshold;
+    private RateReduction _reduction;
 
     public NewReno(int segmentSize)
     {
@@ -30,7 +33,7 @@ internal sealed class NewReno : ICongestionController
 
     private long Step => Math.Max(_segment, LeastStep);
 
-    private long InitialWindow => Math.Min(10L * _segment, Math.Max(2L * _segment, 14600)); // RFC 6928 section 2
+    private long InitialWindow => StreamConstants.InitialWindow(_segment);
 
     /// <inheritdoc/>
     public void SetSegmentSize(int bytes)
@@ -46,12 +49,26 @@ internal sealed class NewReno : ICongestionController
     /// <inheritdoc/>
     public void OnSent(Instant now, int bytes, long inFlight)
     {
+        if (_reduction.IsActive)
+        {
+            _reduction.OnSent(bytes);
+        }
     }
 
     /// <inheritdoc/>
     public void OnAcknowledged(in AckSample sample)
     {
-        if (sample.InRecovery || !sample.WindowLimited)
+        if (_reduction.IsActive)
+        {
+            if (sample.InRecovery)
+            {
+                Window = _reduction.OnAcknowledged(sample, _segment);
+                return;
+            }
+            _reduction.End();
+            Window = SlowStartThreshold;
+        }
+        if (!sample.WindowLimited)
         {
             return;
         }
@@ -70,22 +87,34 @@ internal sealed class NewReno : ICongestionController
     }
 
     /// <inheritdoc/>
-    public void OnLoss(Instant now, long inFlight)
+    public void OnLoss(Instant now, long flight)
     {
-        SlowStartThreshold = Math.Max(Window / 2, 2 * Step);
+        Halve();
         Window = SlowStartThreshold;
-        _avoided = 0;
+        _reduction.Begin(flight, SlowStartThreshold);
     }
 
     /// <inheritdoc/>
-    public void OnTimeout(Instant now, long inFlight, bool repeated)
+    public void OnTimeout(Instant now, long flight, bool repeated)
     {
         if (!repeated)
         {
-            SlowStartThreshold = Math.Max(Window / 2, 2 * Step);
+            Halve();
         }
+        _reduction.End();
         Window = _segment;
-        _avoided = 0;
+    }
+
+    /// <inheritdoc/>
+    public void OnSpurious(Instant now)
+    {
+        if (_undoWindow > 0)
+        {
+            _reduction.End();
+            Window = Math.Max(Window, _undoWindow);
+            SlowStartThreshold = _undoThreshold;
+            _undoWindow = 0;
+        }
     }
 
     /// <inheritdoc/>
@@ -93,6 +122,17 @@ internal sealed class NewReno : ICongestionController
     {
         SlowStartThreshold = int.MaxValue;
         Window = Math.Min(Window, InitialWindow);
+        _avoided = 0;
+        _undoWindow = 0;
+        _reduction.End();
+    }
+
+    private void Halve()
+    {
+        long window = _reduction.IsActive ? SlowStartThreshold : Window;
+        _undoWindow = window;
+        _undoThreshold = SlowStartThreshold;
+        SlowStartThreshold = Math.Max(window / 2, 2 * Step);
         _avoided = 0;
     }
 }

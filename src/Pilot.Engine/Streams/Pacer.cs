@@ -6,9 +6,16 @@ namespace Pilot.Engine.Streams;
 /// </summary>
 internal struct Pacer
 {
-    private const long MinimumWait = 250 * TimeSpan.TicksPerMicrosecond; // hosts' timers are not finer; what would have left meanwhile leaves together
+    /// <summary>Largest rate, bytes per second; higher ones are not distinguished. Keeps products with times below 2^63.</summary>
+    public const long MaxRate = 100_000_000_000;
+
+    /// <summary>A burst is what the rate gives in one of this many parts of a second: 150 µs, one and a half times the precision of the hosts' timers.</summary>
+    public const int BurstsPerSecond = 6666;
+
+    private const long MinimumWait = 100 * TimeSpan.TicksPerMicrosecond; // hosts' timers are not finer; what would have left meanwhile leaves together
 
     private long _tokens; // bytes
+    private long _fraction; // of a byte, in units of 1/TicksPerSecond: calls may come more often than bytes are earned
     private Instant _at;
     private bool _started;
 
@@ -26,7 +33,7 @@ internal struct Pacer
     public readonly Instant NextRelease(Instant now, long rate, int segment)
     {
         long missing = Math.Max(1, segment - _tokens);
-        long ticks = (long)((Int128)missing * TimeSpan.TicksPerSecond / Math.Max(1, rate));
+        long ticks = missing * TimeSpan.TicksPerSecond / Math.Clamp(rate, 1, MaxRate);
         return now + new TimeSpan(Math.Max(MinimumWait, ticks));
     }
 
@@ -50,11 +57,10 @@ internal struct Pacer
             _at = now;
             return;
         }
-        long earned = (long)((Int128)rate * ticks / TimeSpan.TicksPerSecond);
-        if (earned > 0)
-        {
-            _tokens = Math.Min(burst, _tokens + earned);
-            _at = now;
-        }
+        long product = (Math.Clamp(rate, 1, MaxRate) * ticks) + _fraction;
+        long earned = product / TimeSpan.TicksPerSecond;
+        _fraction = product - (earned * TimeSpan.TicksPerSecond);
+        _tokens = Math.Min(burst, _tokens + earned);
+        _at = now;
     }
 }

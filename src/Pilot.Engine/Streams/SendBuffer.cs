@@ -7,14 +7,13 @@ namespace Pilot.Engine.Streams;
 internal sealed class SendBuffer
 {
     private readonly ChunkPool _pool;
-    private readonly int _limit;
     private ChunkRing _bytes;
 
     public SendBuffer(ChunkPool pool, int limit)
     {
         _pool = pool;
         _bytes = new ChunkRing(pool);
-        _limit = limit;
+        Limit = limit;
     }
 
     /// <summary>Offset of the first byte still kept.</summary>
@@ -23,8 +22,11 @@ internal sealed class SendBuffer
     /// <summary>Offset behind the last byte written.</summary>
     public long End { get; private set; }
 
+    /// <summary>Bytes kept at most; more may be kept after it was lowered, but no more is taken.</summary>
+    public int Limit { get; set; }
+
     /// <summary>Bytes that a write takes now.</summary>
-    public int Free => Math.Max(0, (_pool.IsExhausted ? Math.Min(_limit, ChunkPool.ChunkSize) : _limit) - Buffered);
+    public int Free => Math.Max(0, (_pool.IsExhausted ? Math.Min(Limit, ChunkPool.ChunkSize) : Limit) - Buffered);
 
     /// <summary>Bytes kept.</summary>
     public int Buffered => (int)(End - Start);

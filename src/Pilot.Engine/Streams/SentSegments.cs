@@ -11,6 +11,8 @@ internal struct SegmentRecord
     public Instant SentAt;
     /// <summary>Neighbours in the list of segments in flight, ordered by time of transmission; -1 for none.</summary>
     public long Earlier, Later;
+    /// <summary>State of the delivery when it was sent last.</summary>
+    public DeliveryRate.Snapshot Rate;
     /// <summary>Payload bytes.</summary>
     public int Length;
     /// <summary>Times sent.</summary>
@@ -51,6 +53,12 @@ internal sealed class SentSegments
 
     /// <summary>Segments deemed lost that wait for their retransmission.</summary>
     public int LostCount { get; private set; }
+
+    /// <summary>Bytes deemed lost since the start; what was deemed so by mistake included.</summary>
+    public long LostBytes { get; private set; }
+
+    /// <summary>Segments deemed lost since the start.</summary>
+    public long LostSegments { get; private set; }
 
     /// <summary>Segments reported as received behind a hole.</summary>
     public int SackedCount { get; private set; }
@@ -100,7 +108,23 @@ internal sealed class SentSegments
         {
             record.Lost = true;
             LostCount++;
+            LostBytes += record.Length;
+            LostSegments++;
             _retransmitHint = LostCount == 1 ? number : Math.Min(_retransmitHint, number);
+        }
+    }
+
+    /// <summary>Puts all segments that are deemed lost and were not repeated back in flight: it was a mistake.</summary>
+    public void RestoreLost()
+    {
+        for (long number = First; number < Next && LostCount > 0; number++)
+        {
+            ref SegmentRecord record = ref this[number];
+            if (record.Lost)
+            {
+                ClearLost(ref record);
+                LinkByTime(number, ref record);
+            }
         }
     }
 
@@ -263,6 +287,35 @@ internal sealed class SentSegments
             Earliest = number;
         }
         Latest = number;
+        BytesInFlight += record.Length;
+    }
+
+    // what is put back was sent before most others: the search is short
+    private void LinkByTime(long number, ref SegmentRecord record)
+    {
+        long later = Earliest;
+        while (later >= 0 && this[later].SentAt <= record.SentAt)
+        {
+            later = this[later].Later;
+        }
+        if (later < 0)
+        {
+            Link(number, ref record);
+            return;
+        }
+        ref SegmentRecord next = ref this[later];
+        record.InFlight = true;
+        record.Later = later;
+        record.Earlier = next.Earlier;
+        if (next.Earlier >= 0)
+        {
+            this[next.Earlier].Later = number;
+        }
+        else
+        {
+            Earliest = number;
+        }
+        next.Earlier = number;
         BytesInFlight += record.Length;
     }
 

@@ -33,8 +33,14 @@ public static class StreamConstants
     /// <summary>SACK blocks that we take and offer in typed acknowledgements (docs/wire.md).</summary>
     public const int ExtendedSackBlocks = 32;
 
+    /// <summary>Of those, how many name the highest runs when not all fit (own choice).</summary>
+    public const int HighestSackRuns = 12;
+
     /// <summary>Runs of out-of-order bytes kept per connection; a segment that would make one more is dropped (own choice).</summary>
     public const int MaxOutOfOrderRuns = 2048;
+
+    /// <summary>Congestion window at the start, bytes (RFC 6928 section 2).</summary>
+    internal static long InitialWindow(int segment) => Math.Min(10L * segment, Math.Max(2L * segment, 14600));
 
     /// <summary>Segments after which data are acknowledged at once (RFC 5681 section 4.2).</summary>
     public const int AckEverySegments = 2;

@@ -56,7 +56,7 @@ public sealed class MechanismTests
         control.OnLoss(Start, 23040);
         Assert.Equal(11520, control.Window);
         Assert.Equal(11520, control.SlowStartThreshold);
-        control.OnAcknowledged(new AckSample(Start, 5000, 11520, true, true, Ms(10))); // recovery: no growth
+        control.OnAcknowledged(new AckSample(Start, 5000, 16520, true, true, Ms(10)) { InFlight = 11520 }); // recovery: no growth
         Assert.Equal(11520, control.Window);
         control.OnAcknowledged(new AckSample(Start, 11520, 11520, true, false, Ms(10)));
         Assert.Equal(11520 + 4096, control.Window);

@@ -1,0 +1,57 @@
+namespace Pilot.Engine.Streams;
+
+// Buffers that grow with the product of bandwidth and delay, while memory lasts (docs/streams.md).
+public sealed partial class Connection
+{
+    // Data stay in the send buffer until the holes before them are filled, which takes one more round trip, or two when the
+    // repetition is lost as well; the same data fill the receive buffer meanwhile. Both want a multiple of what is in flight.
+    private const int SendWindows = 2;        // congestion windows, each up to about two products
+    private const int ReceivedRoundTrips = 8; // what is read per round trip is one product, and half of one while the rate doubles
+
+    private static readonly TimeSpan LeastMeasure = TimeSpan.FromMilliseconds(2);
+    private static readonly TimeSpan UnknownRoundTrip = TimeSpan.FromMilliseconds(100);
+
+    private readonly ChunkPool _pool;
+    private int _receiveLimit;
+    private long _readInMeasure;
+    private Instant _measureSince;
+
+    /// <summary>So much room that a writer is woken.</summary>
+    private bool IsWorthWaking
+    {
+        get
+        {
+            FitSendBuffer();
+            return _send.Limit - _send.Buffered >= Math.Min(_send.Limit / 4, 256 << 10);
+        }
+    }
+
+    private void FitSendBuffer()
+    {
+        int start = Math.Min(_options.SendBufferStart, _options.SendBufferLimit);
+        _send.Limit = _pool.AllowsGrowth
+            ? (int)Math.Clamp(SendWindows * _congestion.Window, start, _options.SendBufferLimit)
+            : start;
+    }
+
+    // A reference's window means places, not bytes, and its own limit is a megabyte in flight: only ours get more.
+    private void FitReceiveBuffer(Instant now, int read)
+    {
+        if (!HasByteWindow || _receiveLimit >= _options.ReceiveBufferLimit)
+        {
+            return;
+        }
+        _readInMeasure += read;
+        TimeSpan length = _rtt.HasSample ? _rtt.Smoothed : UnknownRoundTrip;
+        if (now - _measureSince < (length > LeastMeasure ? length : LeastMeasure))
+        {
+            return;
+        }
+        if (ReceivedRoundTrips * _readInMeasure > _receiveLimit && _pool.AllowsGrowth && now - _measureSince < 4 * length)
+        {
+            _receiveLimit = (int)Math.Min(ReceivedRoundTrips * _readInMeasure, _options.ReceiveBufferLimit);
+        }
+        _readInMeasure = 0;
+        _measureSince = now;
+    }
+}
