@@ -25,8 +25,8 @@ public sealed record Rung(double Megabits, int Milliseconds, double LossPercent,
         new(1.5, 300, 5, 60, 60),
         new(0.8, 450, 8, 60, 90),
         new(25, 600, 1.5, 85, 30),
-        new(1000, 100, 0, 85, 1.5),
-        new(1000, 100, 0.01, 85, 1.5),
+        new(1000, 100, 0, 85, 2.5),
+        new(1000, 100, 0.01, 85, 2.5),
         new(100, 100, 1, 85, 6),
     ];
 
