@@ -15,6 +15,9 @@ internal sealed class ConnectionEntry(Connection connection, Peer? peer, Connect
 
     public ConnectionKey Key { get; } = key;
 
+    /// <summary>The peer's tunnel key under which its last packet of this connection came.</summary>
+    public byte[]? PeerKey { get; set; }
+
     /// <summary>The listener that is to get the connection when it is open.</summary>
     public Listener? Listener { get; set; }
 

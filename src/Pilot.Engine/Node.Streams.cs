@@ -148,7 +148,8 @@ public sealed partial class Node
                 peer.LastUsed = now;
             }
 
-            if (isSyn && entry.Connection.IsNewIncarnation(header))
+            bool isNewProcess = peer is not null && entry.PeerKey is { } before && !before.AsSpan().SequenceEqual(peer.OpenedUnder);
+            if (isSyn && entry.Connection.IsNewIncarnation(header, isNewProcess))
             {
                 // Another SYN than the one that opened it: the peer's process is new, the old connection is dead.
                 entry.Connection.Replace(now);
@@ -157,6 +158,7 @@ public sealed partial class Node
             }
             else
             {
+                entry.PeerKey = isSyn ? entry.PeerKey : peer?.OpenedUnder;
                 entry.Connection.Receive(now, header, payload);
                 AfterConnection(now, entry);
                 if (entry.Connection.PeerIsExtended && peer is not null)
@@ -216,7 +218,7 @@ public sealed partial class Node
             peer.IsOurs |= connection.PeerIsExtended;
         }
 
-        var entry = new ConnectionEntry(connection, peer, key) { Listener = listener };
+        var entry = new ConnectionEntry(connection, peer, key) { Listener = listener, PeerKey = peer?.OpenedUnder };
         listener.Connections++;
         Add(now, entry);
         listener.Waiting.Enqueue(connection);

@@ -63,8 +63,11 @@ public sealed partial class Connection
     }
 
     /// <summary>A SYN of this tuple that does not repeat the one of this connection: the peer has started anew. The node drops the connection with <see cref="Replace"/> and treats the SYN as new.</summary>
-    internal bool IsNewIncarnation(in PacketHeader syn) =>
-        State is not (ConnectionState.SynSent or ConnectionState.SynReceived) && syn.Sequence != _remoteIsn;
+    /// <param name="syn">The SYN.</param>
+    /// <param name="isNewProcess">It came under another key of the peer than the packets before. A reference has one key per process, and after a restart it begins with the same ports and the same initial number 0 again.</param>
+    internal bool IsNewIncarnation(in PacketHeader syn, bool isNewProcess = false) =>
+        State is not (ConnectionState.SynSent or ConnectionState.SynReceived)
+        && (syn.Sequence != _remoteIsn || (isNewProcess && !PeerIsExtended && (_peerHeard || State == ConnectionState.TimeWait)));
 
     /// <summary>Ends the connection because its peer has started anew; nothing is sent.</summary>
     internal void Replace(Instant now)

@@ -22,6 +22,9 @@ internal sealed partial class Peer
     /// <summary>The Ed25519 key that the peer proved to hold; empty before the first exchange.</summary>
     public byte[] IdentityKey { get; private set; } = [];
 
+    /// <summary>The peer's X25519 key under which its last frame was opened; null before the first.</summary>
+    public byte[]? OpenedUnder { get; private set; }
+
     /// <summary>The session that frames are sealed under.</summary>
     public Session? Current => _current;
 
@@ -189,6 +192,7 @@ internal sealed partial class Peer
     private void OnOpened(Instant now, Session session, uint prefix, ulong counter)
     {
         session.Record(prefix, counter, _context.Random);
+        OpenedUnder = session.PeerKey;
         if (!session.IsConfirmed)
         {
             Confirm(now, session);

@@ -21,7 +21,7 @@ internal sealed class InteropRendezvous : IReferenceRegistry
 
     public InteropRendezvous(SimNetwork network)
     {
-        Host = network.AddHost("beacon", port: 9001, profile: new LinkProfile { Delay = TimeSpan.FromMilliseconds(5) });
+        Host = network.AddHost("beacon", port: 9001, profile: InteropWorld.Line with { Delay = TimeSpan.FromMilliseconds(5) });
         Host.Received = OnDatagram;
     }
 

@@ -26,16 +26,23 @@ internal readonly record struct SentFrame(SimHost From, UdpEndpoint To, byte[] D
 
     public bool IsExchange => Kind == DatagramKind.AuthenticatedKeyExchange;
 
+    /// <summary>The X25519 key of an exchange frame.</summary>
+    public string Key => Convert.ToHexString(Frame.AsSpan(8, 32));
+
     public bool IsEncrypted => Kind == DatagramKind.Encrypted;
 }
 
 /// <summary>Nodes of ours and doubles of reference nodes on one simulated network, with a registry and a beacon like the reference's.</summary>
 internal sealed class InteropWorld
 {
+    /// <summary>10 ms each way, and IP fragments pass: references send segments of 4096 bytes without asking.</summary>
+    public static readonly LinkProfile Line = new() { Mtu = 65_535 };
+
     private readonly List<OurHost> _ours = [];
     private readonly List<ReferenceHost> _references = [];
     private readonly NonceWatch _nonces = new();
     private uint _nextNode = 1;
+    private uint _nextSalt = 1;
 
     private InteropWorld(ulong seed)
     {
@@ -52,8 +59,8 @@ internal sealed class InteropWorld
     /// <summary>Decides about each datagram as it leaves a node; null for no decision.</summary>
     public Func<SentFrame, Fate?>? Filter { get; set; }
 
-    /// <summary>Sees each datagram as it leaves a node.</summary>
-    public Action<SentFrame>? Observer { get; set; }
+    /// <summary>The X25519 keys that each node has shown.</summary>
+    public HashSet<(SimHost Host, string Key)> Keys { get; } = [];
 
     /// <summary>Runs a scenario for each seed; a failure names the seed and shows the last datagrams.</summary>
     public static void Run(ulong firstSeed, int seeds, Action<InteropWorld> scenario)
@@ -86,7 +93,7 @@ internal sealed class InteropWorld
 
     public OurHost AddOurs(LinkProfile? profile = null, SimNat? nat = null, bool isPublic = false)
     {
-        SimHost host = Network.AddHost($"ours{_nextNode}", nat: nat, profile: profile ?? LinkProfile.Clean);
+        SimHost host = Network.AddHost($"ours{_nextNode}", nat: nat, profile: profile ?? Line);
         var ours = new OurHost(this, host, _nextNode++, isPublic);
         _ours.Add(ours);
         _nonces.Watch(Network, host);
@@ -96,7 +103,7 @@ internal sealed class InteropWorld
 
     public ReferenceHost AddReference(ReferenceSwitches? switches = null, LinkProfile? profile = null, SimNat? nat = null)
     {
-        SimHost host = Network.AddHost($"reference{_nextNode}", nat: nat, profile: profile ?? LinkProfile.Clean);
+        SimHost host = Network.AddHost($"reference{_nextNode}", nat: nat, profile: profile ?? Line);
         var reference = new ReferenceHost(this, host, _nextNode++, switches ?? new ReferenceSwitches());
         _references.Add(reference);
         reference.Start();
@@ -122,13 +129,45 @@ internal sealed class InteropWorld
         return Now - start;
     }
 
+    /// <summary>A dial from us and its echo.</summary>
+    public TimeSpan Echo(OurHost ours, ReferenceHost reference, double seconds, int size = 1000)
+    {
+        OurStream stream = ours.Dial(reference, 7);
+        stream.Source = new Flow(_nextSalt, size);
+        stream.Sink = new Flow(_nextSalt++, size);
+        TimeSpan taken = Expect(() => stream.Sink.IsDone, seconds, "echo of the reference");
+        ours.Use(_ => stream.Connection.Close(Now));
+        return taken;
+    }
+
+    /// <summary>A dial from the reference and its echo.</summary>
+    public TimeSpan Echo(ReferenceHost reference, OurHost ours, double seconds, int size = 1000)
+    {
+        ReferenceConnection connection = reference.Dial(ours, 7);
+        connection.Source = new Flow(_nextSalt, size);
+        connection.Sink = new Flow(_nextSalt++, size);
+        TimeSpan taken = Expect(() => connection.Sink.IsDone, seconds, "our echo");
+        reference.Use(node => node.Close(Now, connection));
+        return taken;
+    }
+
     public void RunFor(double seconds) => Network.Run(TimeSpan.FromSeconds(seconds));
+
+    /// <summary>How many keys a node of ours has shown.</summary>
+    public int KeysOf(OurHost ours) => Keys.Count(item => item.Host == ours.Host);
+
+    /// <summary>Only frames to the beacon pass from now on.</summary>
+    public void BlockDirect() => Filter = frame => frame.To == Rendezvous.Beacon ? null : Fate.Drop;
 
     /// <summary>The way of every datagram of a node to its link.</summary>
     internal void Send(SimHost host, UdpEndpoint to, byte[] datagram)
     {
         var frame = new SentFrame(host, to, datagram);
-        Observer?.Invoke(frame);
+        if (frame.IsExchange)
+        {
+            Keys.Add((host, frame.Key));
+        }
+
         Fate fate = Filter?.Invoke(frame) ?? Fate.Pass;
         for (int i = 0; i < fate.Copies; i++)
         {

@@ -20,6 +20,9 @@ internal sealed class OurStream(Connection connection)
     /// <summary>What must be read.</summary>
     public Flow? Sink { get; set; }
 
+    /// <summary>Takes what is read, instead of the flow.</summary>
+    public Action<byte[]>? OnBytes { get; set; }
+
     /// <summary>Writes back what it reads.</summary>
     public bool IsEcho { get; set; }
 
@@ -50,9 +53,12 @@ internal sealed class OurStream(Connection connection)
         Read(now);
         if (Source is { } source)
         {
-            while (!source.IsDone && Connection.WriteCapacity > 0)
+            // Until a write is cut short: only then does the connection tell when it can go on.
+            int taken = 1;
+            while (!source.IsDone && taken > 0)
             {
-                source.Skip(Connection.Write(now, source.Peek(Connection.WriteCapacity)));
+                taken = Connection.Write(now, source.Peek(int.MaxValue));
+                source.Skip(taken);
             }
 
             if (source.IsDone && Closes)
@@ -79,6 +85,7 @@ internal sealed class OurStream(Connection connection)
             }
             else
             {
+                OnBytes?.Invoke(run.ToArray());
                 Sink?.Verify(run);
             }
 
