@@ -94,7 +94,7 @@ public sealed partial class Node
         for (int i = 0; i < MaxBatch; i++)
         {
             Span<byte> rest = buffer[total..];
-            int room = Packet.HeaderSize + Math.Max(entry.Connection.MaxSegmentPayload, TunnelConstants.BasePayload);
+            int room = Packet.HeaderSize + Math.Max(entry.Connection.LargestPayload, TunnelConstants.BasePayload);
             if (rest.Length < room + overhead || !entry.Connection.TryTransmit(now, rest.Slice(offset, room), out int packetLength))
             {
                 break;

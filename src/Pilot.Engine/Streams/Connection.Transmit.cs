@@ -148,6 +148,9 @@ public sealed partial class Connection
     private int EffectiveSegment => Math.Min(
         _pathSegment, PeerIsExtended ? _peerOptions.MaxSegment : StreamConstants.MaxReferenceSegmentPayload);
 
+    /// <summary>The largest payload that <see cref="TryTransmit"/> may write now: toward a reference also that of segments sent before the path became narrower, because it must get the original boundaries again (5.3).</summary>
+    internal int LargestPayload => PeerIsExtended ? _pathSegment : Math.Max(_pathSegment, StreamConstants.MaxReferenceSegmentPayload);
+
     private void OnSegmentSizeChanged(int before)
     {
         int segment = EffectiveSegment;
