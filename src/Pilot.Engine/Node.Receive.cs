@@ -294,6 +294,11 @@ public sealed partial class Node
         switch (inner.Protocol)
         {
             case PacketProtocol.Stream when inner.Source.Node == nodeId:
+                if (!payload.IsEmpty)
+                {
+                    peer.OnStreamData(now);
+                }
+
                 OnStreamPacket(now, peer, inner, payload);
                 break;
             case PacketProtocol.Datagram when inner.Source.Node == nodeId:

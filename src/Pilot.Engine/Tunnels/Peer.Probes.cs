@@ -14,6 +14,7 @@ internal sealed partial class Peer
     private readonly List<Ping> _pings = [];
     private readonly List<Waiter> _waiters = [];
     private Instant _silenceAt = Instant.Never;
+    private Instant _hushAt = Instant.Never;
     private Instant _keepaliveAt = Instant.Never;
     private Instant _directRoundAt = Instant.Never;
     private Instant _relayedSince;
@@ -27,6 +28,20 @@ internal sealed partial class Peer
         if (_awaiting++ == 0)
         {
             _silenceAt = now + TunnelConstants.SilenceLimit;
+            _context.Rescheduled(this);
+        }
+    }
+
+    /// <summary>
+    /// Stream data came. When a reference falls silent after that, it has either said everything, or its way to us is gone;
+    /// in that case it gives the stream up after eight transmissions (3 s on a fast path, spec 02 section 9.3), and only a frame
+    /// of ours on another path leads it there. A receiver has nothing outstanding that would tell, so it asks.
+    /// </summary>
+    public void OnStreamData(Instant now)
+    {
+        if (!IsOurs && _hushAt == Instant.Never)
+        {
+            _hushAt = now + TunnelConstants.HushLimit;
             _context.Rescheduled(this);
         }
     }
@@ -300,6 +315,21 @@ internal sealed partial class Peer
         _silenceAt = Instant.Never;
         _context.AskResolve(now, NodeId);
         BeginExchange(now, withNewKey: true);
+    }
+
+    private void CheckHush(Instant now)
+    {
+        if (now < _hushAt)
+        {
+            return;
+        }
+
+        Instant limit = LastReceived + TunnelConstants.HushLimit;
+        _hushAt = now < limit ? limit : Instant.Never;
+        if (_hushAt == Instant.Never && Paths.Best is { } path)
+        {
+            Probe(now, path);
+        }
     }
 
     private void ScheduleKeepalive(Instant now)

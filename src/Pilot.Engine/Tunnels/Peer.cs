@@ -56,6 +56,7 @@ internal sealed partial class Peer : DeadlineItem
         get
         {
             Instant next = Instant.Min(_exchangeAt, _silenceAt);
+            next = Instant.Min(next, _hushAt);
             next = Instant.Min(next, _sessionsExpireAt);
             next = Instant.Min(next, _keepaliveAt);
             next = Instant.Min(next, _directRoundAt);
@@ -84,6 +85,7 @@ internal sealed partial class Peer : DeadlineItem
         RunProbes(now);
         RunSegmentSizeSearch(now);
         CheckSilence(now);
+        CheckHush(now);
         RunExchange(now);
         RunKeepalive(now);
         RunDirectRound(now);
@@ -156,6 +158,7 @@ internal sealed partial class Peer : DeadlineItem
         _keepaliveAt = Instant.Never;
         _directRoundAt = Instant.Never;
         _silenceAt = Instant.Never;
+        _hushAt = Instant.Never;
         _rekeyAt = Instant.Never;
     }
 
