@@ -48,6 +48,7 @@ public sealed partial class Node
             if (!peer.IsConfirmed)
             {
                 FailWaiting(now, peer, Streams.ConnectionError.NotFound, detail);
+                peer.CancelFirstContact();
             }
         }
         else if (!peer.IsReady && peer.Paths.All.Count == 0 && _context.Beacons.Current is null)

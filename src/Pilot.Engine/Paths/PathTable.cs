@@ -36,6 +36,41 @@ internal sealed class PathTable
         }
     }
 
+    /// <summary>The peer was reached by relay at some time.</summary>
+    public bool IsRelayUsed
+    {
+        get
+        {
+            foreach (PeerPath path in _paths)
+            {
+                if (path.Kind == PathKind.Relay && (path.LastPong != Instant.Origin || path.LastReceived != Instant.Origin))
+                {
+                    return true;
+                }
+            }
+
+            return false;
+        }
+    }
+
+    /// <summary>The direct path that answered last, whatever became of it.</summary>
+    public PeerPath? LatestDirect
+    {
+        get
+        {
+            PeerPath? latest = null;
+            foreach (PeerPath path in _paths)
+            {
+                if (path.Kind != PathKind.Relay && (latest is null || path.LastPong > latest.LastPong))
+                {
+                    latest = path;
+                }
+            }
+
+            return latest;
+        }
+    }
+
     public PeerPath? Find(PathKind kind, UdpEndpoint endpoint)
     {
         foreach (PeerPath path in _paths)

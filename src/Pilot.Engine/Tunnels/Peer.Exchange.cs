@@ -16,6 +16,7 @@ internal sealed partial class Peer
     private int _step;
     private bool _roundAnswered;
     private bool _isForced;
+    private bool _relayAtOnce;
     private int _authenticationFailures;
 
     /// <summary>Endpoints were asked from the registry at this time; <see cref="Instant.Origin"/> if never.</summary>
@@ -43,7 +44,10 @@ internal sealed partial class Peer
     }
 
     /// <summary>Starts a round now, unless one runs.</summary>
-    public void BeginExchange(Instant now, bool withNewKey)
+    /// <param name="now">The time.</param>
+    /// <param name="withNewKey">Offer a new own key.</param>
+    /// <param name="relayAtOnce">The peer talks by relay already, or direct ways were tried in vain: the relay need not wait.</param>
+    public void BeginExchange(Instant now, bool withNewKey, bool relayAtOnce = false)
     {
         if (IsExchanging && !(withNewKey && _roundAnswered))
         {
@@ -51,9 +55,25 @@ internal sealed partial class Peer
         }
 
         _isForced = withNewKey;
+        _relayAtOnce = relayAtOnce;
         _exchangeStart = now;
         _round = 0;
         BeginRound(now, withNewKey);
+    }
+
+    /// <summary>
+    /// The registry does not tell us where the peer is: what we began ends here. Going on by relay would only tell a private
+    /// node of ours who asks, and bind a reference to the relay before it ever trusts us. An exchange that the peer's own
+    /// frames caused goes on.
+    /// </summary>
+    public void CancelFirstContact()
+    {
+        if (_current is null && !_isForced)
+        {
+            _exchangeAt = Instant.Never;
+            ClearPending();
+            _context.Rescheduled(this);
+        }
     }
 
     /// <summary>New candidates came while a round runs: they get the PILA at once.</summary>
@@ -89,7 +109,7 @@ internal sealed partial class Peer
             _context.AskResolve(now, NodeId);
         }
 
-        BeginExchange(now, withNewKey: true);
+        BeginExchange(now, withNewKey: true, relayAtOnce: kind == PathKind.Relay);
     }
 
     /// <summary>
@@ -107,8 +127,7 @@ internal sealed partial class Peer
         {
             if (Paths.All[i].Kind != PathKind.Relay)
             {
-                SendKeyExchange(now, Paths.All[i], _current.OwnKey, ExchangeMark.Request, 0);
-                Probe(now, Paths.All[i]);
+                OfferInstalledKey(now, Paths.All[i]);
             }
         }
     }
@@ -232,7 +251,7 @@ internal sealed partial class Peer
         // A reference that once got a frame by relay answers by relay for ever: as long as the registry may still name
         // a direct way, that has its chance first (04 section 8.2 item 5).
         bool hasNoDirect = !isDirectKnown && ResolvedAt != Instant.Origin;
-        bool isRelayDue = IsOurs || hasNoDirect || _isForced || now - _exchangeStart >= relayDelay;
+        bool isRelayDue = IsOurs || hasNoDirect || _relayAtOnce || now - _exchangeStart >= relayDelay;
         if (isRelayDue && _context.Beacons.Current is not null && RelayPath(now) is { } relay)
         {
             SendKeyExchange(now, relay, key, ExchangeMark.Request, 0);

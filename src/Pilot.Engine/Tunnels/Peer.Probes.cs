@@ -19,7 +19,8 @@ internal sealed partial class Peer
     private Instant _directRoundAt = Instant.Never;
     private Instant _relayedSince;
     private Instant _waitersExpireAt = Instant.Never;
-    private bool _silenceProbed;
+    private SilenceStep _silenceStep;
+    private Instant _relayHeldUntil;
     private int _awaiting;
 
     /// <summary>A packet that calls for an answer was sent: silence from now on is suspicious.</summary>
@@ -270,8 +271,18 @@ internal sealed partial class Peer
         else if (IsInUse(now))
         {
             // Every confirmed path died: look for any, and ask the registry where the peer is now.
-            ProbeAll(now);
             _context.AskResolve(now, NodeId);
+            if (IsOurs || Paths.IsRelayUsed)
+            {
+                ProbeAll(now);
+            }
+            else
+            {
+                _awaiting = Math.Max(_awaiting, 2);
+                _silenceStep = SilenceStep.SameKey;
+                _silenceAt = now;
+                _relayHeldUntil = now + TunnelConstants.MinPongWait;
+            }
         }
 
         ScheduleKeepalive(now);
@@ -286,7 +297,12 @@ internal sealed partial class Peer
         }
     }
 
-    /// <summary>Spec 01 section 15.1 item 5: ping everything first, then a new key.</summary>
+    /// <summary>
+    /// Silence where answers are due (spec 01 section 15.1 item 5). One of ours is pinged on every path, then gets a new key.
+    /// A reference is led more carefully, because a single frame by relay binds it to the relay for life: a ping on the path
+    /// in use, an exchange there with the installed key (one that has restarted answers it, for another it changes nothing
+    /// but its counter), only then the other paths, and a new key.
+    /// </summary>
     private void CheckSilence(Instant now)
     {
         if (now < _silenceAt)
@@ -301,20 +317,53 @@ internal sealed partial class Peer
             return;
         }
 
-        if (!_silenceProbed)
+        TimeSpan wait = (Paths.Best?.Rtt ?? TimeSpan.Zero) * 3;
+        _silenceAt = now + (wait > TunnelConstants.MinPongWait ? wait : TunnelConstants.MinPongWait);
+        SilenceStep step = IsOurs && _silenceStep < SilenceStep.PingAll ? SilenceStep.PingAll : _silenceStep;
+        _silenceStep = step + 1;
+        switch (step)
         {
-            _silenceProbed = true;
-            ProbeAll(now);
-            TimeSpan wait = (Paths.Best?.Rtt ?? TimeSpan.Zero) * 3;
-            _silenceAt = now + (wait > TunnelConstants.MinPongWait ? wait : TunnelConstants.MinPongWait);
-            return;
-        }
+            case SilenceStep.PingPath when SendPath(now) is { } path:
+                Probe(now, path);
+                break;
+            case SilenceStep.SameKey when SendPath(now) is { Kind: PathKind.Relay } relay:
+                OfferInstalledKey(now, relay);
+                break;
+            case SilenceStep.SameKey:
+                for (int i = 0; i < Paths.All.Count; i++)
+                {
+                    if (Paths.All[i].Kind != PathKind.Relay)
+                    {
+                        OfferInstalledKey(now, Paths.All[i]);
+                    }
+                }
 
-        _silenceProbed = false;
-        _awaiting = 0;
-        _silenceAt = Instant.Never;
-        _context.AskResolve(now, NodeId);
-        BeginExchange(now, withNewKey: true);
+                break;
+            case SilenceStep.PingAll:
+                ProbeAll(now);
+                break;
+            case SilenceStep.NewKey:
+                _silenceStep = SilenceStep.PingPath;
+                _awaiting = 0;
+                _silenceAt = Instant.Never;
+                _context.AskResolve(now, NodeId);
+                BeginExchange(now, withNewKey: true, relayAtOnce: true);
+                break;
+        }
+    }
+
+    private void OfferInstalledKey(Instant now, PeerPath path)
+    {
+        SendKeyExchange(now, path, _current!.OwnKey, ExchangeMark.Request, 0);
+        Probe(now, path);
+    }
+
+    private enum SilenceStep
+    {
+        PingPath,
+        SameKey,
+        PingAll,
+        NewKey,
     }
 
     private void CheckHush(Instant now)

@@ -415,7 +415,7 @@ internal sealed partial class Peer
         _rekeyAt = now + _context.Random.Jitter(TunnelConstants.RekeyInterval);
         if (_current is not null && IsInUse(now))
         {
-            BeginExchange(now, withNewKey: true);
+            BeginExchange(now, withNewKey: true, relayAtOnce: Paths.Best is { Kind: PathKind.Relay });
         }
     }
 }

@@ -105,6 +105,11 @@ internal sealed partial class Peer : DeadlineItem
             return first;
         }
 
+        if (now < _relayHeldUntil && Paths.LatestDirect is { } held)
+        {
+            return held;
+        }
+
         PeerPath? relay = RelayPath(now);
         if (relay is { State: not PathState.Failed })
         {
@@ -133,7 +138,7 @@ internal sealed partial class Peer : DeadlineItem
         BytesReceived += (ulong)length;
         _awaiting = 0;
         _silenceAt = Instant.Never;
-        _silenceProbed = false;
+        _silenceStep = SilenceStep.PingPath;
         PeerPath path = Paths.Add(kind, source, now);
         path.LastReceived = now;
         if (path.State != PathState.Confirmed)

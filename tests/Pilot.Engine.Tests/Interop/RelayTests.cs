@@ -206,4 +206,37 @@ public sealed class RelayTests
         ours.Use(static _ => { });
         world.Expect(() => stream.Sink.IsDone, 2, "echo by relay");
     });
+
+    [Fact]
+    public void The_hourly_rekey_leaves_the_reference_on_the_direct_path() => InteropWorld.Run(8100, 3, world =>
+    {
+        (OurHost ours, ReferenceHost reference) = world.Pair();
+        OurStream stream = ours.Dial(reference, 7);
+        world.Expect(() => stream.IsOpen, 1, "open");
+        world.RunFor(2.5 * 3600);
+        Assert.InRange(world.KeysOf(ours), 2, 4);
+        Assert.False(reference.Node!.IsRelayed(ours.NodeId));
+        stream.Source = new Flow(1, 1000);
+        stream.Sink = new Flow(1, 1000);
+        ours.Use(static _ => { });
+        world.Expect(() => stream.Sink.IsDone, 1, "echo");
+        Assert.Equal(0, reference.Node.ReplayDrops);
+        world.Echo(reference, ours, 1);
+    });
+
+    [Fact]
+    public void Dials_that_the_reference_does_not_answer_leave_it_on_the_direct_path() => InteropWorld.Run(8200, 5, world =>
+    {
+        // A gate or a limit of the reference drops SYN packets without a word; its pings are answered all the same.
+        (OurHost ours, ReferenceHost reference) = world.Pair();
+        world.Echo(ours, reference, 1);
+        for (int i = 0; i < 30; i++)
+        {
+            ours.Dial(reference, 7, timeout: 5);
+        }
+
+        world.RunFor(10);
+        Assert.True(reference.Node!.SynsRefused > 20);
+        Assert.False(reference.Node.IsRelayed(ours.NodeId));
+    });
 }

@@ -20,6 +20,7 @@ public sealed class RestartTests
         TimeSpan taken = world.Echo(ours, reference, 3);
         Assert.True(taken <= TimeSpan.FromSeconds(3), $"after {taken}");
         world.Echo(reference, ours, 1.5);
+        Assert.False(reference.Node!.IsRelayed(ours.NodeId)); // that would be for the life of its process
     });
 
     [Fact]
@@ -66,6 +67,7 @@ public sealed class RestartTests
         world.RunFor(0.5);
         TimeSpan taken = world.Echo(reference, ours, 4);
         Assert.True(taken < TimeSpan.FromSeconds(1.5), $"after {taken}");
+        Assert.False(reference.Node!.IsRelayed(ours.NodeId));
     });
 
     [Fact]

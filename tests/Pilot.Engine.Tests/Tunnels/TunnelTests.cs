@@ -142,6 +142,11 @@ public sealed class TunnelTests
         WireNode node = wire.Add(9);
         stranger.Trust(node);
         stranger.Node.Ping(wire.Now, 9, 1, TimeSpan.FromSeconds(5));
+        wire.RunFor(TimeSpan.FromSeconds(1)); // the registry refuses to tell where it is
+        Assert.DoesNotContain(wire.Log, l => l.To == node.Endpoint);
+
+        // Even if the stranger knows.
+        stranger.Node.Ping(wire.Now, 9, 2, TimeSpan.FromSeconds(5));
         stranger.Node.CompleteResolve(wire.Now, 9, new ResolveAnswer(ResolveOutcome.Found, node.Endpoint, []));
         wire.RunFor(TimeSpan.FromSeconds(20));
         Assert.DoesNotContain(wire.Log, l => l.From == node.Endpoint);
