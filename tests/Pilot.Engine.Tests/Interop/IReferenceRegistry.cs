@@ -22,6 +22,8 @@ internal interface IReferenceRegistry
 
     bool RevokeTrust(uint self, uint peer);
 
+    void Heartbeat(uint nodeId);
+
     /// <summary>Both inboxes, emptied.</summary>
     (IReadOnlyList<(uint From, string Justification)> Requests, IReadOnlyList<(uint From, bool Accept)> Responses) Poll(uint nodeId);
 }

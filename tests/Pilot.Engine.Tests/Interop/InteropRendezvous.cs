@@ -93,6 +93,11 @@ internal sealed class InteropRendezvous : IReferenceRegistry
 
     public bool RevokeTrust(uint self, uint peer) => !IsDown && _pairs.Remove(Pair(self, peer));
 
+    public void Heartbeat(uint nodeId)
+    {
+        // This registry removes nobody.
+    }
+
     public (IReadOnlyList<(uint From, string Justification)> Requests, IReadOnlyList<(uint From, bool Accept)> Responses) Poll(uint nodeId)
     {
         if (IsDown || !_nodes.TryGetValue(nodeId, out Entry? entry))

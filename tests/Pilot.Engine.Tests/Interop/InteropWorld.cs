@@ -33,7 +33,7 @@ internal readonly record struct SentFrame(SimHost From, UdpEndpoint To, byte[] D
 }
 
 /// <summary>Nodes of ours and doubles of reference nodes on one simulated network, with a registry and a beacon like the reference's.</summary>
-internal sealed class InteropWorld
+internal sealed class InteropWorld : IReferenceSite
 {
     /// <summary>10 ms each way, and IP fragments pass: references send segments of 4096 bytes without asking.</summary>
     public static readonly LinkProfile Line = new() { Mtu = 65_535 };
@@ -41,6 +41,7 @@ internal sealed class InteropWorld
     private readonly List<OurHost> _ours = [];
     private readonly List<ReferenceHost> _references = [];
     private readonly NonceWatch _nonces = new();
+    private readonly Dictionary<ReferenceHost, uint> _referenceIds = [];
     private uint _nextNode = 1;
     private uint _nextSalt = 1;
 
@@ -55,6 +56,8 @@ internal sealed class InteropWorld
     public InteropRendezvous Rendezvous { get; }
 
     public Instant Now => Network.Now;
+
+    public UdpEndpoint Beacon => Rendezvous.Beacon;
 
     /// <summary>Decides about each datagram as it leaves a node; null for no decision.</summary>
     public Func<SentFrame, Fate?>? Filter { get; set; }
@@ -104,8 +107,9 @@ internal sealed class InteropWorld
     public ReferenceHost AddReference(ReferenceSwitches? switches = null, LinkProfile? profile = null, SimNat? nat = null)
     {
         SimHost host = Network.AddHost($"reference{_nextNode}", nat: nat, profile: profile ?? Line);
-        var reference = new ReferenceHost(this, host, _nextNode++, switches ?? new ReferenceSwitches());
+        var reference = new ReferenceHost(this, host, switches ?? new ReferenceSwitches());
         _references.Add(reference);
+        _referenceIds[reference] = _nextNode++;
         reference.Start();
         return reference;
     }
@@ -153,6 +157,13 @@ internal sealed class InteropWorld
 
     public void RunFor(double seconds) => Network.Run(TimeSpan.FromSeconds(seconds));
 
+    public (uint NodeId, IReferenceRegistry Registry) Register(ReferenceHost host, UdpEndpoint endpoint)
+    {
+        uint id = _referenceIds[host];
+        Rendezvous.Register(id, host.Identity, endpoint, host.IsPublic);
+        return (id, Rendezvous);
+    }
+
     /// <summary>How many keys a node of ours has shown.</summary>
     public int KeysOf(OurHost ours) => Keys.Count(item => item.Host == ours.Host);
 
@@ -160,7 +171,7 @@ internal sealed class InteropWorld
     public void BlockDirect() => Filter = frame => frame.To == Rendezvous.Beacon ? null : Fate.Drop;
 
     /// <summary>The way of every datagram of a node to its link.</summary>
-    internal void Send(SimHost host, UdpEndpoint to, byte[] datagram)
+    public void Send(SimHost host, UdpEndpoint to, byte[] datagram)
     {
         var frame = new SentFrame(host, to, datagram);
         if (frame.IsExchange)

@@ -6,27 +6,29 @@ namespace Pilot.Engine.Tests.Interop;
 /// <summary>The machine of a reference node: identity, trust and node id outlive its processes.</summary>
 internal sealed class ReferenceHost
 {
-    private readonly InteropWorld _world;
+    private readonly IReferenceSite _site;
     private readonly ReferenceSwitches _switches;
     private readonly List<uint> _trusted = [];
     private readonly Dictionary<ushort, Action<ReferenceConnection>> _listeners = [];
     private Instant _wakeAt = Instant.Never;
     private int _epoch;
 
-    public ReferenceHost(InteropWorld world, SimHost host, uint nodeId, ReferenceSwitches switches)
+    public ReferenceHost(IReferenceSite site, SimHost host, ReferenceSwitches switches)
     {
-        _world = world;
+        _site = site;
         _switches = switches;
         Host = host;
-        NodeId = nodeId;
         byte[] seed = new byte[Ed25519.SeedSize];
-        world.Network.Random.Child($"identity {nodeId}").Fill(seed);
+        site.Network.Random.Child($"identity {host.Name}").Fill(seed);
         Identity = new Identity(seed);
     }
 
     public SimHost Host { get; }
 
-    public uint NodeId { get; }
+    /// <summary>Given by the registry.</summary>
+    public uint NodeId { get; private set; }
+
+    public bool IsPublic => _switches.IsPublic;
 
     public Identity Identity { get; }
 
@@ -46,7 +48,15 @@ internal sealed class ReferenceHost
         };
         byte[] probe = new byte[BeaconDiscover.Size];
         new BeaconDiscover(0).Write(probe);
-        Host.Send(_world.Rendezvous.Beacon, probe);
+        Host.Send(_site.Beacon, probe);
+        _site.Network.After(TimeSpan.FromSeconds(5), () =>
+        {
+            // Sent once; without an answer the local address has to do.
+            if (epoch == _epoch && Node is null)
+            {
+                Run(epoch, Host.Local);
+            }
+        });
     }
 
     /// <summary>The process is killed.</summary>
@@ -55,7 +65,7 @@ internal sealed class ReferenceHost
         _epoch++;
         Node = null;
         Host.Received = null;
-        _world.Network.Log.Note(_world.Now, "reference crashed");
+        _site.Network.Log.Note(Now, "reference crashed");
     }
 
     public void Trust(uint nodeId)
@@ -71,9 +81,11 @@ internal sealed class ReferenceHost
     }
 
     /// <summary>Dials; must be able to begin.</summary>
-    public ReferenceConnection Dial(OurHost target, ushort port)
+    public ReferenceConnection Dial(OurHost target, ushort port) => Dial(target.NodeId, port);
+
+    public ReferenceConnection Dial(uint target, ushort port)
     {
-        ReferenceConnection? connection = Node!.Dial(_world.Now, target.NodeId, port, out string? error);
+        ReferenceConnection? connection = Node!.Dial(Now, target, port, out string? error);
         Assert.True(connection is not null, error);
         Reschedule();
         return connection;
@@ -86,6 +98,8 @@ internal sealed class ReferenceHost
         Reschedule();
     }
 
+    private Instant Now => _site.Network.Now;
+
     public override string ToString() => Node is null ? "reference down" :
         $"reference {NodeId}: exchanges sent {Node.ExchangesSent}, accepted {Node.ExchangesAccepted}, alias refusals {Node.AliasRefusals}, opened {Node.PacketsOpened}, replay drops {Node.ReplayDrops}, "
         + $"no key {Node.UnknownKeyDrops}, undecryptable {Node.DecryptionFailures}, socket drops {Node.SocketDrops}, router stopped {Node.RouterIsStopped}, connections "
@@ -93,14 +107,13 @@ internal sealed class ReferenceHost
 
     private void Run(int epoch, UdpEndpoint observed)
     {
-        SimRandom random = _world.Network.Random.Child($"reference {NodeId} {epoch}");
+        UdpEndpoint registered = _switches.RegistersWrongPort ? observed with { Port = (ushort)(observed.Port ^ 0x0404) } : observed;
+        (NodeId, IReferenceRegistry registry) = _site.Register(this, registered);
+        SimRandom random = _site.Network.Random.Child($"reference {NodeId} {epoch}");
         byte[] key = new byte[32];
         random.Fill(key);
-        UdpEndpoint registered = _switches.RegistersWrongPort ? observed with { Port = (ushort)(observed.Port ^ 0x0404) } : observed;
-        _world.Rendezvous.Register(NodeId, Identity, registered, _switches.IsPublic);
         Node = new ReferenceNode(
-            NodeId, Identity, key, _switches, _world.Rendezvous, _world.Rendezvous.Beacon, random, _world.Now, _world.Network.Wall,
-            (to, bytes) => _world.Send(Host, to, bytes));
+            NodeId, Identity, key, _switches, registry, _site.Beacon, random, Now, _site.Network.Wall, (to, bytes) => _site.Send(Host, to, bytes));
         _trusted.ForEach(Node.Trust);
         foreach ((ushort port, Action<ReferenceConnection> accepted) in _listeners)
         {
@@ -109,7 +122,7 @@ internal sealed class ReferenceHost
 
         Host.Received = (source, bytes) =>
         {
-            Node?.Receive(_world.Now, source, bytes);
+            Node?.Receive(Now, source, bytes);
             Reschedule();
         };
         Reschedule();
@@ -119,10 +132,10 @@ internal sealed class ReferenceHost
     {
         if (Node is { } node && node.Deadline is var next && next < _wakeAt)
         {
-            Instant at = Instant.Max(next, _world.Now);
+            Instant at = Instant.Max(next, Now);
             int epoch = _epoch;
             _wakeAt = at;
-            _world.Network.Schedule(at, () =>
+            _site.Network.Schedule(at, () =>
             {
                 if (at == _wakeAt)
                 {
@@ -131,7 +144,7 @@ internal sealed class ReferenceHost
 
                 if (epoch == _epoch)
                 {
-                    Node!.HandleTimeout(_world.Now);
+                    Node!.HandleTimeout(Now);
                     Reschedule();
                 }
             });

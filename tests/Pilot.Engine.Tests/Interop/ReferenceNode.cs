@@ -105,6 +105,7 @@ internal sealed partial class ReferenceNode
         if (_heartbeatAt <= now)
         {
             _heartbeatAt = now + Heartbeat;
+            _registry.Heartbeat(NodeId);
             Discover();
             PollTrust(now);
         }

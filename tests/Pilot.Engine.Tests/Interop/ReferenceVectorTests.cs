@@ -104,6 +104,10 @@ public sealed class ReferenceVectorTests
 
         public bool RevokeTrust(uint self, uint peer) => false;
 
+        public void Heartbeat(uint nodeId)
+        {
+        }
+
         public (IReadOnlyList<(uint From, string Justification)> Requests, IReadOnlyList<(uint From, bool Accept)> Responses) Poll(uint nodeId) => ([], []);
     }
 }

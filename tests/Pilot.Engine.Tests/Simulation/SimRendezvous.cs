@@ -161,6 +161,9 @@ internal sealed class SimRendezvous : ISimRegistry, IBeaconSink
             error is not null ? false : response is null ? null : true));
     }
 
+    /// <summary>One request of a client that is no simulated node, and its answer; null while nobody can reach the registry.</summary>
+    public byte[]? Exchange(RegistryConnection connection, byte[] request) => IsDown ? null : _registry.Handle(_network.Wall, connection, request);
+
     /// <summary>What a stranger is told about a name.</summary>
     public void Find(SimNode node, string hostname, Action<uint> done) => Call(
         node,
