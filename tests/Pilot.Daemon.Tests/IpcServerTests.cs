@@ -34,6 +34,22 @@ public sealed class IpcServerTests : IDisposable
     }
 
     [Fact]
+    public async Task A_client_that_asks_faster_than_it_reads_waits_and_loses_nothing()
+    {
+        const int Requests = 5; // together far more than may lie unread
+        using var server = new IpcServer(IpcSocket.Open(_directory["slow"]), new Commands(), NullLogger.Instance);
+        server.Start();
+        using var client = await TestClient.ConnectAsync(_directory["slow"]);
+        await client.SendAsync(string.Concat(Enumerable.Repeat("{\"cmd\":\"large\",\"id\":1}\n", Requests)));
+        for (var i = 0; i < Requests; i++)
+        {
+            Assert.Equal(Commands.LargeReply, (await client.ReadAsync(Commands.LargeReply)).Length);
+        }
+
+        Assert.True((await client.CallAsync("""{"cmd":"quick"}""")).Ok);
+    }
+
+    [Fact]
     public async Task Commands_of_a_client_that_goes_away_are_cancelled()
     {
         var client = await TestClient.ConnectAsync(_directory["s"]);
@@ -95,6 +111,8 @@ public sealed class IpcServerTests : IDisposable
 
     private sealed class Commands : ICommandHandler
     {
+        public const int LargeReply = 8_000_000;
+
         public TaskCompletionSource<bool> Closed { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
         public TaskCompletionSource<bool> Cancelled { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -110,7 +128,7 @@ public sealed class IpcServerTests : IDisposable
             switch (request.Cmd)
             {
                 case "large":
-                    return new CommandOutcome.Line(new byte[8_000_000]);
+                    return new CommandOutcome.Line(new byte[LargeReply]);
                 case "wait":
                     Waiting.TrySetResult();
                     cancellation.Register(() => Cancelled.TrySetResult(true));

@@ -15,6 +15,7 @@ internal sealed class IpcSession : IDisposable
     private const int MaxConcurrent = 64; // commands with an id; then the client waits
     private const int MaxReplyBytes = 16 * 1024 * 1024; // unread replies; then the client is cut
     private const int MaxEventBytes = 1024 * 1024; // unread replies above which events are dropped
+    private const int PauseBytes = 1024 * 1024; // unread replies above which no further command is started
 
     private readonly IpcServer _server;
     private readonly Socket _socket;
@@ -72,6 +73,12 @@ internal sealed class IpcSession : IDisposable
         if (readiness.IsWritable)
         {
             Flush();
+            if (!_isClosed)
+            {
+                // Lines and bytes that waited for room in the output.
+                ProcessLines();
+                Read();
+            }
         }
 
         Settle();
@@ -122,7 +129,7 @@ internal sealed class IpcSession : IDisposable
         }
     }
 
-    private bool CanStart => !_isBlocked && _running < MaxConcurrent;
+    private bool CanStart => !_isBlocked && _running < MaxConcurrent && _outputBytes < PauseBytes;
 
     private void ProcessLines()
     {
