@@ -59,6 +59,12 @@ public sealed class TwoDaemonsTests : IAsyncLifetime
         Assert.Equal("hello", Encoding.UTF8.GetString(await stream.ReadToEndAsync()));
         var result = (await a.CallAsync($$"""{"cmd":"conn_result","conn":{{raw.Conn}}}""")).GetData(IpcJson.Context.ConnResultData);
         Assert.Equal("closed", result.Reason);
+
+        // A client in a hurry: its first bytes come with the request and are sent without waiting for another occasion.
+        using var hasty = await _a.ConnectAsync();
+        await hasty.SendAsync("""{"cmd":"dial","to":"agent-b","port":7}""" + "\nearly");
+        Assert.True((await hasty.ReadReplyAsync()).Raw);
+        Assert.Equal("early", Encoding.UTF8.GetString(await hasty.ReadAsync(5)));
     }
 
     [Fact]

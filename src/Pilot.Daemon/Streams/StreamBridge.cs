@@ -42,6 +42,7 @@ internal sealed class StreamBridge : IStreamOwner, IReadinessHandler
         if (!early.IsEmpty)
         {
             connection.Write(loop.Now, early); // at most one line buffer: always smaller than an empty send buffer
+            loop.Node.Touch(loop.Now, connection);
         }
 
         OnSignals(connection, ConnectionSignals.Readable | (IsOver ? ConnectionSignals.Failed : ConnectionSignals.None));
