@@ -147,6 +147,20 @@ public sealed class PipeTests(TrustedPair pair)
     }
 
     [Fact]
+    public async Task A_sender_that_falls_silent_before_its_end_is_no_success()
+    {
+        CancellationToken token = TestContext.Current.CancellationToken;
+        Task<Outcome> receiver = await pair.B.BackgroundAsync("--json", "recv", "1000", "--timeout", "3s");
+        await using PilotClient a = pair.A.NewClient();
+        await using PilotStream stream = await a.DialAsync("agent-b", 1000, cancellationToken: token);
+        await stream.WriteAsync("half of it"u8.ToArray(), token);
+        Outcome received = await receiver;
+        Assert.True(received.Exit == 1, received.Everything);
+        Assert.Equal("half of it", received.Data.GetProperty("messages")[0].GetProperty("data").GetString());
+        Assert.Contains("no end of the stream", received.Data.GetProperty("messages")[0].GetProperty("error").GetString(), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Too_large_a_datagram_is_refused_by_name()
     {
         await using PilotClient a = pair.A.NewClient();

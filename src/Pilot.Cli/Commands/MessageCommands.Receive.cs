@@ -312,7 +312,10 @@ internal static partial class MessageCommands
             {
                 ExchangeEnd end = await new StreamExchange(stream, timeout) { ReceiveOnly = true, Progress = progress.Show }
                     .RunAsync(null, sink).ConfigureAwait(false);
-                error = sink.Bytes > 0 ? null : end == ExchangeEnd.TimedOut ? "no data within " + GoDuration.Format(timeout) : "EOF";
+                _cut |= end == ExchangeEnd.TimedOut && sink.Bytes > 0;
+                error = end == ExchangeEnd.TimedOut
+                    ? $"no data within {GoDuration.Format(timeout)}{(sink.Bytes > 0 ? $" and no end of the stream (after {sink.Bytes} bytes)" : string.Empty)}"
+                    : sink.Bytes > 0 ? null : "EOF";
             }
             catch (PilotStreamException e)
             {
@@ -331,7 +334,8 @@ internal static partial class MessageCommands
                 message["error"] = error;
                 context.Out.Note("error: " + error);
             }
-            else
+
+            if (error is null || sink.Bytes > 0)
             {
                 message["bytes"] = sink.Bytes;
                 if (kept is not null)

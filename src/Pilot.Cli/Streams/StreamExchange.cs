@@ -9,7 +9,7 @@ internal enum ExchangeEnd
     /// <summary>The peer ended its side, or went quiet after an answer.</summary>
     Complete,
 
-    /// <summary>Nothing moved for the whole limit and nothing was received.</summary>
+    /// <summary>Nothing moved for the whole limit, and nothing was received or the peer had still to tell its end.</summary>
     TimedOut,
 }
 
@@ -160,7 +160,7 @@ internal sealed class StreamExchange(PilotStream stream, TimeSpan limit)
                     }
 
                     await sink.FinishAsync(CancellationToken.None).ConfigureAwait(false);
-                    return sink.Bytes > 0 ? ExchangeEnd.Complete : ExchangeEnd.TimedOut;
+                    return sink.Bytes > 0 && !EndIsTold ? ExchangeEnd.Complete : ExchangeEnd.TimedOut;
                 }
 
                 if (left < limit / 2 && _sampledAt != Interlocked.Read(ref _lastMoved))
@@ -200,6 +200,9 @@ internal sealed class StreamExchange(PilotStream stream, TimeSpan limit)
             read = stream.ReadAsync(chunk, stop.Token).AsTask();
         }
     }
+
+    /// <summary>What is only received is complete when its sender has said so, as every sender of ours does: silence is a cut then.</summary>
+    private bool EndIsTold => ReceiveOnly && stream.PeerHalfCloses;
 
     private TimeSpan Left(bool answered)
     {
