@@ -1,7 +1,8 @@
 using System.Runtime.Versioning;
 using Pilot.Cli;
+using Pilot.Cli.Output;
 
 [assembly: UnsupportedOSPlatform("windows")]
 
 return CliProgram.Run(
-    args, Console.OpenStandardOutput(), Console.OpenStandardError(), !Console.IsErrorRedirected, Environment.GetEnvironmentVariable);
+    args, new StandardOutput(), Console.OpenStandardError(), !Console.IsErrorRedirected, Environment.GetEnvironmentVariable);

@@ -29,7 +29,8 @@ internal sealed class CliOutput(bool json, Stream stdout, Stream stderr, bool st
     }
 
     /// <summary>One bare object per line (07 §6.3, endless listen).</summary>
-    public void NdJson(JsonMap data) => Line(stdout, JsonText.Compact(data));
+    /// <exception cref="IOException">The reader is gone: an endless command is to end.</exception>
+    public void NdJson(JsonMap data) => stdout.Write(Encoding.UTF8.GetBytes(JsonText.Compact(data) + "\n"));
 
     /// <summary>A line for people on stdout; nothing in JSON mode.</summary>
     public void Human(string line)
