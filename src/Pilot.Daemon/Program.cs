@@ -35,7 +35,15 @@ try
 }
 catch (FatalException exception)
 {
-    Console.Error.WriteLine($"daemon start: {exception.Message}");
+    try
+    {
+        Console.Error.WriteLine($"daemon start: {exception.Message}");
+    }
+    catch (IOException)
+    {
+        // Standard error is a file on a full disk: the exit status has to do.
+    }
+
     return 1;
 }
 

@@ -190,6 +190,10 @@ internal static class DaemonCommands
         {
             throw CommandContext.Failure(e, "daemon start");
         }
+        catch (PilotException e) when (e.Code == IpcErrorCode.InvalidArgument)
+        {
+            throw CliException.InvalidArgument($"{e.Message} (longer than the system allows)", "choose another with --socket or PILOT_SOCKET");
+        }
         catch (PilotException)
         {
             throw new CliException(ErrorCodes.AlreadyExists, $"daemon is already running (socket {context.SocketPath} is active)", StopHint);
@@ -423,24 +427,35 @@ internal static class DaemonCommands
                 }
 
                 context.Out.Note("✓ Daemon listening on " + context.SocketPath);
-                string? wanted = context.Settings.Hostname(context.Args).Value;
-                if (!string.IsNullOrEmpty(wanted) && wanted != hostname)
-                {
-                    context.Out.Note($"warning: hostname \"{wanted}\" was not set: {HumanFormat.OneLine(status.Text("last_error"))}");
-                }
+            }
+
+            // Not a failure of the start, as in the reference; but who asked for a name must see that it is not there.
+            string? wanted = context.Settings.Hostname(context.Args).Value;
+            string? warning = !string.IsNullOrEmpty(wanted) && wanted != hostname
+                ? $"hostname \"{wanted}\" was not set: {HumanFormat.OneLine(status.Text("last_error"))}"
+                : null;
+            if (warning is not null)
+            {
+                context.Out.Note("warning: " + warning);
             }
 
             string name = hostname.Length > 0 ? $"\n  Hostname: {HumanFormat.OneLine(hostname)}" : string.Empty;
+            JsonMap data = new()
+            {
+                ["pid"] = _pid,
+                ["node_id"] = status.Whole("node_id"),
+                ["address"] = address,
+                ["hostname"] = hostname,
+                ["socket"] = context.SocketPath,
+                ["log_file"] = log,
+            };
+            if (warning is not null)
+            {
+                data["warning"] = warning;
+            }
+
             context.Out.Success(
-                new JsonMap
-                {
-                    ["pid"] = _pid,
-                    ["node_id"] = status.Whole("node_id"),
-                    ["address"] = address,
-                    ["hostname"] = hostname,
-                    ["socket"] = context.SocketPath,
-                    ["log_file"] = log,
-                },
+                data,
                 string.Create(
                     CultureInfo.InvariantCulture,
                     $"Daemon running (pid {_pid})\n  Address:  {address}{name}\n  Socket:   {context.SocketPath}\n  Logs:     {log}"));

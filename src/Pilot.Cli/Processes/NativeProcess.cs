@@ -27,14 +27,16 @@ internal static unsafe partial class NativeProcess
     /// <exception cref="System.ComponentModel.Win32Exception">It could not be started.</exception>
     public static int StartDetached(string[] command, string outputFile, IReadOnlyList<string> environment)
     {
-        // A private file before anybody writes to it.
-        using (new FileStream(outputFile, new FileStreamOptions
+        // A private file before anybody writes to it. The byte (removed by the child's truncation) finds a full disk now: the child
+        // could not say it, as its last words go there.
+        using (var file = new FileStream(outputFile, new FileStreamOptions
         {
             Mode = FileMode.Create,
             Access = FileAccess.Write,
             UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
         }))
         {
+            file.WriteByte((byte)'\n');
         }
 
         byte* actions = stackalloc byte[RoomForOpaqueType];
