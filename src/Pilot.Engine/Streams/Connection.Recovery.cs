@@ -15,6 +15,7 @@ public sealed partial class Connection
 
     private Recovery _recovery;
     private long _recoveryPoint;
+    private long _carefulUpTo;           // stream offset up to which a reference's store bounds the flight
     private int _backoff;                // doublings of the retransmission timeout
 
     /// <summary>Retransmission timeouts in a row without anything new acknowledged.</summary>
@@ -69,6 +70,8 @@ public sealed partial class Connection
         ArmRetransmit(now);
     }
 
+    private void BeCareful() => _carefulUpTo = _sendNext + ((long)StreamConstants.CarefulSegments * EffectiveSegment);
+
     private void FindLosses(Instant now)
     {
         long lostBefore = _sent.LostSegments;
@@ -79,6 +82,7 @@ public sealed partial class Connection
             _needless.Begin(lostBefore);
             _recovery = Recovery.Fast;
             _recoveryPoint = _sendNext;
+            BeCareful();
             _congestion.OnLoss(now, _sendNext - _send.Start);
         }
     }
@@ -129,6 +133,7 @@ public sealed partial class Connection
             End(now, ConnectionError.Timeout, sendReset: true);
             return;
         }
+        BeCareful();
         _congestion.OnTimeout(now, _sendNext - _send.Start, _backoff > 0);
         _backoff++;
         _needless.BeginTimeout(_sent[_sent.First].Start);

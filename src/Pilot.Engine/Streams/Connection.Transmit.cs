@@ -183,8 +183,8 @@ public sealed partial class Connection
         {
             return _peerSegments > 0 && outstanding == 0;
         }
-        // behind a hole a reference keeps 128 segments and drops the rest
-        int limit = _recovery == Recovery.None ? _peerSegments : Math.Min((int)_peerSegments, StreamConstants.ReferenceReorderStore);
+        // behind a hole a reference keeps 128 segments and drops the rest: where one was lost, the next hole is not far
+        int limit = _send.Start >= _carefulUpTo ? _peerSegments : Math.Min((int)_peerSegments, StreamConstants.ReferenceReorderStore);
         return outstanding < limit;
     }
 

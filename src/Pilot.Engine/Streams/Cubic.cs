@@ -115,7 +115,8 @@ internal sealed class Cubic : ICongestionController
     public void OnLoss(Instant now, long flight)
     {
         Reduce();
-        _reduction.Begin(flight, (long)_window);
+        Window = (long)_window; // until the next acknowledgement tells how much has been delivered
+        _reduction.Begin(flight, Window);
     }
 
     /// <inheritdoc/>

@@ -15,6 +15,9 @@ public static class StreamConstants
     /// <summary>Places of a reference's out-of-order store, segments (chapter 02 section 13).</summary>
     public const int ReferenceReorderStore = 128;
 
+    /// <summary>Segments without a loss after which more than <see cref="ReferenceReorderStore"/> are sent to a reference again: a loss then costs up to 384, so it must be rarer than that (own choice).</summary>
+    public const int CarefulSegments = 1000;
+
     /// <summary>A reference's window at or below this is nearly full, segments (chapter 02 section 7.1).</summary>
     public const int NearlyFullWindow = 8;
 
