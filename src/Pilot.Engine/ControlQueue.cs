@@ -6,7 +6,7 @@ namespace Pilot.Engine;
 /// <summary>Small finished datagrams (key exchange, beacon messages, pings, datagrams) that leave before stream data.</summary>
 internal sealed class ControlQueue
 {
-    private readonly Queue<(UdpEndpoint Destination, byte[] Buffer, int Length)> _queue = new();
+    private readonly Queue<(UdpEndpoint Destination, byte[] Buffer, int Length, bool MayFragment)> _queue = new();
 
     public int Count => _queue.Count;
 
@@ -23,7 +23,7 @@ internal sealed class ControlQueue
     }
 
     /// <summary>A place for a datagram, to be filled before the node is asked again; empty when the queue is full.</summary>
-    public Span<byte> Reserve(UdpEndpoint destination, int length)
+    public Span<byte> Reserve(UdpEndpoint destination, int length, bool mayFragment = false)
     {
         if (_queue.Count >= TunnelConstants.MaxControlFrames)
         {
@@ -32,12 +32,12 @@ internal sealed class ControlQueue
         }
 
         byte[] buffer = ArrayPool<byte>.Shared.Rent(length);
-        _queue.Enqueue((destination, buffer, length));
+        _queue.Enqueue((destination, buffer, length, mayFragment));
         return buffer.AsSpan(0, length);
     }
 
     /// <summary>Copies the next datagram out; 0 if there is none. One that does not fit the buffer is dropped.</summary>
-    public int TryDequeue(Span<byte> destination, out UdpEndpoint endpoint)
+    public int TryDequeue(Span<byte> destination, out UdpEndpoint endpoint, out bool mayFragment)
     {
         while (_queue.TryDequeue(out var item))
         {
@@ -51,6 +51,7 @@ internal sealed class ControlQueue
             if (fits)
             {
                 endpoint = item.Destination;
+                mayFragment = item.MayFragment;
                 return item.Length;
             }
 
@@ -58,6 +59,7 @@ internal sealed class ControlQueue
         }
 
         endpoint = default;
+        mayFragment = false;
         return 0;
     }
 }

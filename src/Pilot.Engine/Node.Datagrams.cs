@@ -47,7 +47,7 @@ public sealed partial class Node
             return true;
         }
 
-        Peer peer = GetOrAddPeer(now, nodeId);
+        Peer peer = Wanted(now, nodeId);
         peer.LastUsed = now;
         if (!peer.Send(now, header, data))
         {

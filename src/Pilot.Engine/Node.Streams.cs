@@ -12,11 +12,15 @@ public sealed partial class Node
     /// <summary>Payload per packet of a connection with the node itself: nothing is on a wire.</summary>
     private const int LoopbackSegment = 60_000;
 
+    /// <summary>SYN packets per second of one trusted peer: a lane of its own, wide enough to open many streams at once (spec 00 rule 21).</summary>
+    private const int TrustedSynRate = 5000;
+
     private readonly Dictionary<ConnectionKey, ConnectionEntry> _connections = [];
     private readonly Dictionary<ushort, Listener> _listeners = [];
     private readonly Dictionary<ushort, int> _leases = [];
     private readonly Queue<ConnectionEntry> _news = new();
     private readonly RateLimiter<uint> _synSources;
+    private readonly RateLimiter<uint> _synTrusted = new(TrustedSynRate, TrustedSynRate, TunnelConstants.MaxRateSources);
     private TokenBucket _synGlobal;
     private uint _nextConnectionId;
     private ushort _nextPort;
@@ -110,7 +114,7 @@ public sealed partial class Node
         }
 
         bool isLoopback = nodeId == _context.NodeId;
-        Peer? peer = isLoopback ? null : GetOrAddPeer(now, nodeId);
+        Peer? peer = isLoopback ? null : Wanted(now, nodeId);
         Connection connection = Connection.Dial(
             NextConnectionId(), Address, local.Value, PilotAddress.OfNode(nodeId), port, _context.Random.NextUInt32() & 0x7FFF_FFFF, _options.Streams, _chunks, now, timeout);
         Add(now, new ConnectionEntry(connection, peer, new ConnectionKey(local.Value, nodeId, port)));
@@ -196,7 +200,8 @@ public sealed partial class Node
             return;
         }
 
-        if (peer is not null && (!_synSources.TryTake(now, peer.NodeId) || !_synGlobal.TryTake(now)))
+        bool isTrusted = peer is not null && _trust.IsTrusted(peer.NodeId, peer.IdentityKey);
+        if (peer is not null && !(isTrusted ? _synTrusted.TryTake(now, peer.NodeId) : _synSources.TryTake(now, peer.NodeId) && _synGlobal.TryTake(now)))
         {
             _context.Events.Add(new NodeEvent { Kind = NodeEventKind.Refused, NodeId = peer.NodeId, Port = header.DestinationPort, Detail = "security.syn_rate_limited" });
             return;

@@ -16,6 +16,9 @@ public sealed partial class Node
     private readonly byte[] _carry = new byte[Packet.HeaderSize + Packet.MaxPayload + TunnelFrame.EncryptedOverhead + BeaconRelay.HeaderSize];
     private UdpEndpoint _carryTo;
     private int _carryLength;
+    private int _segmentSize;
+    private bool _carryMayFragment;
+    private bool _batchMayFragment;
 
     /// <summary>
     /// Writes the next datagrams for one destination into the buffer, back to back, each of
@@ -27,18 +30,19 @@ public sealed partial class Node
     /// <param name="transmit">Where to.</param>
     public int Transmit(Instant now, Span<byte> buffer, out Transmit transmit)
     {
-        int length = _context.Output.TryDequeue(buffer, out UdpEndpoint destination);
+        int length = _context.Output.TryDequeue(buffer, out UdpEndpoint destination, out bool mayFragment);
         if (length == 0 && _carryLength > 0)
         {
             length = _carryLength;
             _carryLength = 0;
             _carry.AsSpan(0, length).CopyTo(buffer);
             destination = _carryTo;
+            mayFragment = _carryMayFragment;
         }
 
         if (length > 0)
         {
-            transmit = new Transmit(destination, length);
+            transmit = new Transmit(destination, length, mayFragment);
             return length;
         }
 
@@ -60,7 +64,7 @@ public sealed partial class Node
 
             if (length > 0)
             {
-                transmit = new Transmit(destination, segment);
+                transmit = new Transmit(destination, segment, _batchMayFragment);
                 return length;
             }
 
@@ -73,8 +77,6 @@ public sealed partial class Node
         transmit = default;
         return 0;
     }
-
-    private int _segmentSize;
 
     private int FillBatch(Instant now, ConnectionEntry entry, Span<byte> buffer, out Transmit transmit, out UdpEndpoint destination)
     {
@@ -91,8 +93,10 @@ public sealed partial class Node
         int offset = Peer.PacketOffset(path);
         int total = 0;
         _segmentSize = 0;
+        _batchMayFragment = false;
         for (int i = 0; i < MaxBatch; i++)
         {
+            // Repeats toward a reference keep their size when the path's has fallen: there must be room for its largest.
             Span<byte> rest = buffer[total..];
             int room = Packet.HeaderSize + Math.Max(entry.Connection.LargestPayload, TunnelConstants.BasePayload);
             if (rest.Length < room + overhead || !entry.Connection.TryTransmit(now, rest.Slice(offset, room), out int packetLength))
@@ -105,22 +109,25 @@ public sealed partial class Node
                 peer.OnSentExpectingAnswer(now);
             }
 
+            bool isTooLarge = packetLength - Packet.HeaderSize > path.MaxPayload;
             int length = peer.SealDatagram(now, path, rest, packetLength);
             if (_segmentSize == 0)
             {
                 _segmentSize = length;
+                _batchMayFragment = isTooLarge;
             }
-            else if (length > _segmentSize)
+            else if (length > _segmentSize || isTooLarge)
             {
                 // Larger than the batch's segments: it leaves alone, at the next call.
                 rest[..length].CopyTo(_carry);
                 _carryLength = length;
                 _carryTo = destination;
+                _carryMayFragment = isTooLarge;
                 break;
             }
 
             total += length;
-            if (length < _segmentSize)
+            if (length < _segmentSize || _batchMayFragment)
             {
                 break;
             }

@@ -103,6 +103,7 @@ public sealed partial class Node
             _sweepAt = now + SweepInterval;
             _exchangeSources.Sweep(now);
             _synSources.Sweep(now);
+            _synTrusted.Sweep(now);
             _datagramSources.Sweep(now);
             _chunks.Trim();
             EvictIdlePeers(now, TunnelConstants.UseLifetime * 6);
@@ -155,7 +156,11 @@ public sealed partial class Node
     public bool IsPublic => _options.IsPublic;
 
     /// <summary>The trust records, marks and denials that the gates use from now on.</summary>
-    public void SetTrust(TrustSnapshot trust) => _trust = trust;
+    public void SetTrust(TrustSnapshot trust)
+    {
+        _trust = trust;
+        _directory.UnblockResolves();
+    }
 
     /// <summary>Ends everything with a peer whose trust ended: connections get RST, its tunnel and queue go (spec 05 section 10.3).</summary>
     public void DropPeer(Instant now, uint nodeId)
@@ -192,7 +197,7 @@ public sealed partial class Node
             return;
         }
 
-        GetOrAddPeer(now, nodeId).AddWaiter(now, token, now + timeout);
+        Wanted(now, nodeId).AddWaiter(now, token, now + timeout);
     }
 
     /// <summary>The peers with a tunnel or the wish for one.</summary>
@@ -213,6 +218,13 @@ public sealed partial class Node
         : nodeId == uint.MaxValue ? $"resolve node {nodeId}: registry: node {nodeId}: node not found"
         : _trust.IsDenied(nodeId) ? $"node {nodeId} was revoked"
         : null;
+
+    /// <summary>The peer that the user wants to reach: an earlier refusal of the registry does not count.</summary>
+    private Peer Wanted(Instant now, uint nodeId)
+    {
+        _directory.Find(nodeId)?.Resolve.Unblock();
+        return GetOrAddPeer(now, nodeId);
+    }
 
     private Peer GetOrAddPeer(Instant now, uint nodeId)
     {

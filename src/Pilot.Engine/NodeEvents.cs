@@ -138,4 +138,8 @@ public sealed record LookupAnswer(bool IsAvailable, byte[]? PublicKey, IReadOnly
 /// <summary>Where the bytes of <see cref="Node.Transmit"/> go.</summary>
 /// <param name="Destination">The UDP destination of every datagram in the batch.</param>
 /// <param name="SegmentSize">Size of each datagram; only the last may be shorter.</param>
-public readonly record struct Transmit(UdpEndpoint Destination, int SegmentSize);
+/// <param name="MayFragment">
+/// One datagram that is larger than the path is known to carry and cannot be made smaller (a user's datagram, or a
+/// segment toward a reference whose boundaries are fixed): IP may cut it. Everything else must not be fragmented.
+/// </param>
+public readonly record struct Transmit(UdpEndpoint Destination, int SegmentSize, bool MayFragment = false);

@@ -25,7 +25,7 @@ internal sealed partial class CommandHandler
             progress(new ProgressEvent { Stage = "resolving", ElapsedMs = 0 });
         }
 
-        var target = await _targets.ResolveAsync(request, cancellation).ConfigureAwait(false);
+        var target = await _targets.ResolveAsync(request, cancellation, mayBeRecent: true).ConfigureAwait(false);
         RequireNode(target.NodeId, "dial");
         progress?.Invoke(new ProgressEvent { Stage = "resolved", ElapsedMs = Elapsed(), NodeId = target.NodeId, Address = AddressOf(target.NodeId) });
         var operation = await context.Host.Loop.AskAsync(() => context.Host.Dial(target.NodeId, port, timeout, progress)).ConfigureAwait(false);
@@ -88,7 +88,7 @@ internal sealed partial class CommandHandler
         var port = PortOf(request);
         var payload = Payload(request);
         RequireRegistered();
-        var target = await _targets.ResolveAsync(request, cancellation).ConfigureAwait(false);
+        var target = await _targets.ResolveAsync(request, cancellation, mayBeRecent: true).ConfigureAwait(false);
         RequireNode(target.NodeId, "sendto");
         return await OnLoopAsync(request, () =>
         {
@@ -122,7 +122,7 @@ internal sealed partial class CommandHandler
     {
         var timeout = TimeoutOf(request, DefaultPingTimeout);
         RequireRegistered();
-        var target = await _targets.ResolveAsync(request, cancellation).ConfigureAwait(false);
+        var target = await _targets.ResolveAsync(request, cancellation, mayBeRecent: true).ConfigureAwait(false);
         RequireNode(target.NodeId, "ping");
         var ping = await context.Host.Loop.AskAsync(() => context.Host.Ping(target.NodeId, timeout)).ConfigureAwait(false);
         return Success(request, await ping.WaitAsync(cancellation).ConfigureAwait(false), IpcJson.Context.PingData);

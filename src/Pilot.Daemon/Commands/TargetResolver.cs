@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Diagnostics;
 using System.Globalization;
 using Pilot.Daemon.Host;
 using Pilot.Daemon.Registry;
@@ -18,18 +19,25 @@ internal sealed record Target(uint NodeId, string Hostname, bool IsPublic);
 internal sealed class TargetResolver(DaemonContext context)
 {
     private const int MaxRemembered = 1024;
-    private readonly ConcurrentDictionary<string, uint> _remembered = new(StringComparer.Ordinal);
+
+    /// <summary>An answer is used again for this long: scripts dial by name many times a minute, and the registry counts queries by address.</summary>
+    private static readonly TimeSpan FreshFor = TimeSpan.FromSeconds(10);
+
+    private readonly ConcurrentDictionary<string, (uint Node, bool IsPublic, long AskedAt)> _remembered = new(StringComparer.Ordinal);
 
     /// <summary>The node named by <c>node</c>, <c>to</c> or <c>name</c>.</summary>
+    /// <param name="request">The request.</param>
+    /// <param name="cancellation">Ends the wait for the registry.</param>
+    /// <param name="mayBeRecent">An answer of the last seconds will do: the gates decide anyway.</param>
     /// <exception cref="CommandException">Missing, malformed, unknown, or not known because the registry is away.</exception>
-    public async Task<Target> ResolveAsync(IpcRequest request, CancellationToken cancellation)
+    public async Task<Target> ResolveAsync(IpcRequest request, CancellationToken cancellation, bool mayBeRecent = false)
     {
         if (TryNumeric(request, out var node))
         {
             return new Target(node, string.Empty, false);
         }
 
-        return await ResolveNameAsync(NameOf(request), cancellation).ConfigureAwait(false);
+        return await ResolveNameAsync(NameOf(request), cancellation, mayBeRecent).ConfigureAwait(false);
     }
 
     /// <summary>True when the target is given as a number or an address.</summary>
@@ -63,7 +71,7 @@ internal sealed class TargetResolver(DaemonContext context)
         return string.IsNullOrEmpty(name) ? throw new CommandException(IpcErrorCode.InvalidArgument, $"{request.Cmd}: missing target") : name;
     }
 
-    public async Task<Target> ResolveNameAsync(string name, CancellationToken cancellation)
+    public async Task<Target> ResolveNameAsync(string name, CancellationToken cancellation, bool mayBeRecent = false)
     {
         if (name.Length > HostnameRules.MaxLength || name.Any(static c => char.IsControl(c)))
         {
@@ -73,6 +81,11 @@ internal sealed class TargetResolver(DaemonContext context)
         if (context.Session.Hostname == name && context.Session.NodeId != 0)
         {
             return new Target(context.Session.NodeId, name, context.Session.IsPublic);
+        }
+
+        if (mayBeRecent && _remembered.TryGetValue(name, out var remembered) && Stopwatch.GetElapsedTime(remembered.AskedAt) < FreshFor)
+        {
+            return new Target(remembered.Node, name, remembered.IsPublic);
         }
 
         try
@@ -86,7 +99,7 @@ internal sealed class TargetResolver(DaemonContext context)
 
             if (_remembered.Count < MaxRemembered || _remembered.ContainsKey(name))
             {
-                _remembered[name] = node;
+                _remembered[name] = (node, answer.Bool("public"), Stopwatch.GetTimestamp());
             }
 
             return new Target(node, name, answer.Bool("public"));
@@ -104,7 +117,12 @@ internal sealed class TargetResolver(DaemonContext context)
         {
             // Known peers stay reachable by name while the registry is away.
             var known = await context.Host.Loop.AskAsync(() => context.Trust.Book.FindByHostname(name)).ConfigureAwait(false);
-            if (known != 0 || _remembered.TryGetValue(name, out known))
+            if (known == 0 && _remembered.TryGetValue(name, out var last))
+            {
+                known = last.Node;
+            }
+
+            if (known != 0)
             {
                 return new Target(known, name, false);
             }

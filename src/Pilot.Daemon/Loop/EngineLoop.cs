@@ -353,7 +353,15 @@ internal sealed class EngineLoop : IDisposable
             }
 
             Now = MonotonicClock.Now; // what is sent late in a turn must not look older than it is
-            _socket.Send(transmit.Destination, _sendBuffer.AsSpan(0, length), transmit.SegmentSize);
+            if (transmit.MayFragment)
+            {
+                _socket.SendWhole(transmit.Destination, _sendBuffer.AsSpan(0, length));
+            }
+            else
+            {
+                _socket.Send(transmit.Destination, _sendBuffer.AsSpan(0, length), transmit.SegmentSize);
+            }
+
             DatagramsSent += (length + transmit.SegmentSize - 1) / transmit.SegmentSize;
         }
 

@@ -15,6 +15,7 @@ internal static class DatagramSocketBinding
     private const int LinuxIPv6Level = 41; // IPPROTO_IPV6
     private const int LinuxIPv6MtuDiscover = 23; // IPV6_MTU_DISCOVER
     private const int LinuxMtuProbe = 3; // IP_PMTUDISC_PROBE
+    private const int LinuxMtuDont = 0; // IP_PMTUDISC_DONT
 
     /// <summary>Opens and binds.</summary>
     /// <param name="host">IP text, or empty for all addresses.</param>
@@ -61,7 +62,7 @@ internal static class DatagramSocketBinding
 
             SetBuffer(socket, LinuxForceReceiveBuffer, SocketOptionName.ReceiveBuffer);
             SetBuffer(socket, LinuxForceSendBuffer, SocketOptionName.SendBuffer);
-            ForbidFragments(socket, family);
+            SetFragmentation(socket, allowed: false);
             socket.Bind(endpoint);
             return socket;
         }
@@ -73,25 +74,27 @@ internal static class DatagramSocketBinding
     }
 
     /// <summary>
-    /// Datagrams that the link does not carry are to be lost, not cut: the search for the segment size relies on it (01 §10.3, RFC 8899
-    /// section 3). On Linux the kernel's own idea of the path is ignored as well, since the search finds out for itself.
+    /// Whether the system may cut datagrams that the link does not carry. By default it may not: they are to be lost, because the search
+    /// for the segment size relies on it (01 §10.3, RFC 8899 section 3); on Linux the kernel's own idea of the path is ignored as well,
+    /// since the search finds out for itself. A user's large datagram, which nobody can cut elsewhere, is the exception.
     /// </summary>
-    private static void ForbidFragments(Socket socket, AddressFamily family)
+    public static void SetFragmentation(Socket socket, bool allowed)
     {
         try
         {
             if (OperatingSystem.IsLinux())
             {
-                var probe = BitConverter.GetBytes(LinuxMtuProbe);
-                socket.SetRawSocketOption(LinuxIPLevel, LinuxIPMtuDiscover, probe);
-                if (family == AddressFamily.InterNetworkV6)
+                Span<byte> value = stackalloc byte[sizeof(int)];
+                BitConverter.TryWriteBytes(value, allowed ? LinuxMtuDont : LinuxMtuProbe);
+                socket.SetRawSocketOption(LinuxIPLevel, LinuxIPMtuDiscover, value);
+                if (socket.AddressFamily == AddressFamily.InterNetworkV6)
                 {
-                    socket.SetRawSocketOption(LinuxIPv6Level, LinuxIPv6MtuDiscover, probe);
+                    socket.SetRawSocketOption(LinuxIPv6Level, LinuxIPv6MtuDiscover, value);
                 }
             }
-            else if (family == AddressFamily.InterNetwork)
+            else if (socket.AddressFamily == AddressFamily.InterNetwork)
             {
-                socket.DontFragment = true;
+                socket.DontFragment = !allowed;
             }
         }
         catch (SocketException)

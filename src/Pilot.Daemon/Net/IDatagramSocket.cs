@@ -48,4 +48,7 @@ internal interface IDatagramSocket : IDisposable
 
     /// <summary>Sends one or more datagrams of <paramref name="segmentSize"/> bytes (the last may be shorter) to one destination.</summary>
     void Send(UdpEndpoint destination, ReadOnlySpan<byte> data, int segmentSize);
+
+    /// <summary>Sends one datagram that the system may cut into IP fragments where the link is smaller.</summary>
+    void SendWhole(UdpEndpoint destination, ReadOnlySpan<byte> datagram);
 }

@@ -37,6 +37,13 @@ internal sealed class LinuxDatagramSocket : IDatagramSocket
 
     public void Send(UdpEndpoint destination, ReadOnlySpan<byte> data, int segmentSize) => _sender.Send(destination, data, segmentSize);
 
+    public void SendWhole(UdpEndpoint destination, ReadOnlySpan<byte> datagram)
+    {
+        DatagramSocketBinding.SetFragmentation(_socket, allowed: true);
+        Send(destination, datagram, datagram.Length);
+        DatagramSocketBinding.SetFragmentation(_socket, allowed: false);
+    }
+
     public void Dispose()
     {
         _socket.Dispose();

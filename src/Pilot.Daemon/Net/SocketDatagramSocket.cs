@@ -84,6 +84,13 @@ internal sealed class SocketDatagramSocket : IDatagramSocket
         }
     }
 
+    public void SendWhole(UdpEndpoint destination, ReadOnlySpan<byte> datagram)
+    {
+        DatagramSocketBinding.SetFragmentation(_socket, allowed: true);
+        Send(destination, datagram, datagram.Length);
+        DatagramSocketBinding.SetFragmentation(_socket, allowed: false);
+    }
+
     public void Dispose() => _socket.Dispose();
 
     private UdpEndpoint ReadSource()

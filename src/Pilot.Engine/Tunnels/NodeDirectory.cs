@@ -15,6 +15,15 @@ internal sealed class NodeDirectory
 
     public Entry? Find(uint nodeId) => _entries.GetValueOrDefault(nodeId);
 
+    /// <summary>Forgets all refusals of <c>resolve</c>.</summary>
+    public void UnblockResolves()
+    {
+        foreach (Entry entry in _entries.Values)
+        {
+            entry.Resolve.Unblock();
+        }
+    }
+
     public Entry GetOrAdd(uint nodeId)
     {
         if (_entries.TryGetValue(nodeId, out Entry? entry))
@@ -80,6 +89,9 @@ internal sealed class NodeDirectory
             _askedAt = now;
             return true;
         }
+
+        /// <summary>Forgets a refusal: the user asks, or trust changed, so the answer may be another one now.</summary>
+        public void Unblock() => _notBefore = Instant.Origin;
 
         public bool IsInFlight => _inFlight;
 

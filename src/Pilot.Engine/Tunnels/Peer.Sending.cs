@@ -70,7 +70,8 @@ internal sealed partial class Peer
         int packetLength = Packet.HeaderSize + payload.Length;
         int frameLength = packetLength + TunnelFrame.EncryptedOverhead;
         int prefix = path.Kind == PathKind.Relay ? BeaconRelay.HeaderSize : 0;
-        Span<byte> datagram = _context.Output.Reserve(path.Endpoint, prefix + frameLength);
+        bool mayFragment = header.Protocol == PacketProtocol.Datagram && payload.Length > path.MaxPayload;
+        Span<byte> datagram = _context.Output.Reserve(path.Endpoint, prefix + frameLength, mayFragment);
         if (datagram.IsEmpty)
         {
             return;

@@ -116,6 +116,18 @@ public sealed class NodeStreamTests
     }
 
     [Fact]
+    public void A_refusal_by_the_registry_does_not_outlive_the_trust_that_follows()
+    {
+        var wire = new Wire();
+        WireNode a = wire.Add(7);
+        WireNode b = wire.Add(9);
+        Assert.Equal(ConnectionError.NotFound, a.Ping(b)!.Value.Error);
+        b.Trust(a); // at the registry and at b; a's own records do not change
+        Assert.True(a.Node.SendDatagram(wire.Now, b.NodeId, 0, 6000, "hello"u8, out _));
+        Assert.True(wire.RunUntil(() => b.Events.Exists(e => e.Kind == NodeEventKind.Datagram), TimeSpan.FromSeconds(1)));
+    }
+
+    [Fact]
     public void A_peer_that_restarts_resets_streams_that_it_does_not_know()
     {
         var (wire, a, b) = Wire.Pair();
