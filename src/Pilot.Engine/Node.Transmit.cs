@@ -2,7 +2,6 @@ using Pilot.Engine.Streams;
 using Pilot.Engine.Tunnels;
 using Pilot.Protocol;
 
-
 namespace Pilot.Engine;
 
 /// <summary>Datagrams out: control frames first, then the connections in turn, sealed in place in the host's buffer.</summary>

@@ -146,8 +146,8 @@ public sealed class TunnelTests
         Assert.DoesNotContain(wire.Log, l => l.To == node.Endpoint);
 
         // Even if the stranger knows.
+        node.IsLeaked = true;
         stranger.Node.Ping(wire.Now, 9, 2, TimeSpan.FromSeconds(5));
-        stranger.Node.CompleteResolve(wire.Now, 9, new ResolveAnswer(ResolveOutcome.Found, node.Endpoint, []));
         wire.RunFor(TimeSpan.FromSeconds(20));
         Assert.DoesNotContain(wire.Log, l => l.From == node.Endpoint);
         Assert.Contains(wire.Log, l => l.From == stranger.Endpoint && l.To == node.Endpoint);

@@ -148,6 +148,9 @@ internal sealed class WireNode
 
     public bool RegistryIsDown { get; set; }
 
+    /// <summary>The registry names its endpoint to everybody, although the node trusts nobody.</summary>
+    public bool IsLeaked { get; set; }
+
     /// <summary>The process ends without a word and starts again with the same identity.</summary>
     public void Restart(uint seed)
     {
@@ -185,7 +188,7 @@ internal sealed class WireNode
                     Node.CompleteResolve(now, nodeEvent.NodeId, new ResolveAnswer(ResolveOutcome.Unavailable, null, []));
                     break;
                 case NodeEventKind.ResolveNeeded:
-                    bool allowed = subject is not null && (subject.IsPublic || subject._trusted.Exists(t => t.NodeId == NodeId));
+                    bool allowed = subject is not null && (subject.IsPublic || subject.IsLeaked || subject._trusted.Exists(t => t.NodeId == NodeId));
                     Node.CompleteResolve(now, nodeEvent.NodeId, allowed
                         ? new ResolveAnswer(ResolveOutcome.Found, subject!.Endpoint, [])
                         : new ResolveAnswer(ResolveOutcome.Refused, null, [], "request failed"));
