@@ -53,11 +53,20 @@ public sealed partial class Node
                 continue;
             }
 
-            length = entry.Peer is null ? RunLoopback(now, entry) : FillBatch(now, entry, buffer, out transmit, out destination);
-            int segment = _segmentSize;
-            AfterConnection(now, entry);
-            if (entry.Peer is not null)
+            int segment = 0;
+            if (entry.Peer is null)
             {
+                // What it said makes its other end ready, and the other way round: no datagram will come to wake them.
+                int before = _ready.Count;
+                bool hasMoved = RunLoopback(now, entry);
+                AfterConnection(now, entry);
+                turns += hasMoved ? _ready.Count - before : 0;
+            }
+            else
+            {
+                length = FillBatch(now, entry, buffer, out transmit, out destination);
+                segment = _segmentSize;
+                AfterConnection(now, entry);
                 _deadlines.Update(entry.Peer);
             }
 
@@ -135,18 +144,20 @@ public sealed partial class Node
         return total;
     }
 
-    /// <summary>Packets of a connection of the node with itself: handed over at once.</summary>
-    private int RunLoopback(Instant now, ConnectionEntry entry)
+    /// <summary>Packets of a connection of the node with itself: handed over at once. Returns whether there were any.</summary>
+    private bool RunLoopback(Instant now, ConnectionEntry entry)
     {
+        bool any = false;
         for (int i = 0; i < MaxBatch && !entry.IsRemoved && entry.Connection.TryTransmit(now, _loopback, out int length); i++)
         {
+            any = true;
             if (Packet.TryParse(_loopback.AsSpan(0, length), out PacketHeader header, out ReadOnlySpan<byte> payload))
             {
                 OnStreamPacket(now, null, header, payload);
             }
         }
 
-        return 0;
+        return any;
     }
 
     /// <summary>Whether the peer has to answer: SYN, FIN and data do, pure ACKs do not.</summary>

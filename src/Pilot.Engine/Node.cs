@@ -69,6 +69,12 @@ public sealed partial class Node
     /// <summary>The earliest time at which <see cref="HandleTimeout"/> has something to do; may be early, never late.</summary>
     public Instant NextDeadline => Instant.Min(Instant.Min(_deadlines.Next, _context.Beacons.Deadline), _sweepAt);
 
+    /// <summary>
+    /// Whether <see cref="TryGetEvent"/> may have something. <see cref="Transmit"/> causes events too (a stream of the node with itself
+    /// needs no datagrams): a host rests only when both have nothing more.
+    /// </summary>
+    public bool HasEvents => _context.Events.Count > 0 || _news.Count > 0;
+
     /// <summary>Takes the next event; false if there is none.</summary>
     public bool TryGetEvent(out NodeEvent nodeEvent) => _context.Events.TryTake(out nodeEvent) || TryGetConnectionEvent(out nodeEvent);
 

@@ -295,7 +295,7 @@ internal sealed class EngineLoop : IDisposable
         {
             var any = Deliver();
             any |= Send();
-            if (!any)
+            if (!any && !Node.HasEvents)
             {
                 return;
             }

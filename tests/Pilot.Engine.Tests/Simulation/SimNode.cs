@@ -314,7 +314,7 @@ internal sealed class SimNode
                 moved = true;
             }
 
-            if (!moved)
+            if (!moved && !Node.HasEvents)
             {
                 break;
             }

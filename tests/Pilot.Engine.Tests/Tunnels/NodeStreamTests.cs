@@ -89,6 +89,35 @@ public sealed class NodeStreamTests
     }
 
     [Fact]
+    public void A_node_answers_itself_without_waiting_for_a_timer()
+    {
+        var wire = new Wire();
+        WireNode a = wire.Add(7);
+        Node node = a.Node;
+        Listener listener = node.Listen(1000)!;
+        Connection near = node.Dial(wire.Now, a.NodeId, 1000, TimeSpan.FromSeconds(10), out _)!;
+        wire.RunFor(TimeSpan.Zero);
+        Assert.Equal(ConnectionState.Established, near.State);
+        Connection far = node.Accept(listener)!;
+        for (int i = 0; i < 10; i++)
+        {
+            Assert.Equal(5, near.Write(wire.Now, "there"u8));
+            node.Touch(wire.Now, near);
+            wire.RunFor(TimeSpan.Zero);
+            Assert.Equal(5, far.ReadableBytes);
+            far.Consume(wire.Now, 5);
+            Assert.Equal(4, far.Write(wire.Now, "back"u8));
+            node.Touch(wire.Now, far);
+            wire.RunFor(TimeSpan.Zero);
+            Assert.Equal(4, near.ReadableBytes);
+            near.Consume(wire.Now, 4);
+        }
+
+        Assert.Contains(a.Events, e => e.Kind == NodeEventKind.Connection);
+        Assert.False(node.HasEvents);
+    }
+
+    [Fact]
     public void A_revoked_peer_loses_its_connections_at_once()
     {
         var (wire, a, b) = Wire.Pair();
