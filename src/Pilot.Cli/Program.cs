@@ -4,5 +4,10 @@ using Pilot.Cli.Output;
 
 [assembly: UnsupportedOSPlatform("windows")]
 
+bool hasError = StandardDescriptors.IsOpen(StandardDescriptors.Error);
 return CliProgram.Run(
-    args, new StandardOutput(), Console.OpenStandardError(), !Console.IsErrorRedirected, Environment.GetEnvironmentVariable);
+    args,
+    new StandardOutput(),
+    hasError ? Console.OpenStandardError() : Stream.Null,
+    hasError && !Console.IsErrorRedirected,
+    Environment.GetEnvironmentVariable);

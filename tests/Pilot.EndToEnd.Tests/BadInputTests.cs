@@ -45,6 +45,30 @@ public sealed class BadInputTests(TrustedPair pair)
         Assert.Equal(424242, (await pair.A.JsonAsync("disconnect", "424242")).Data.GetProperty("conn_id").GetInt32());
 
     [Fact]
+    public async Task A_result_that_cannot_be_written_is_an_error()
+    {
+        Assert.SkipUnless(File.Exists("/dev/full"), "this system has no /dev/full");
+        Outcome human = await ShellAsync("info > /dev/full");
+        Assert.True(human.Exit == 1 && human.Stderr.StartsWith("error: ", StringComparison.Ordinal), human.Everything);
+        Outcome json = await ShellAsync("--json ping agent-b --count 1 > /dev/full");
+        Assert.Equal((1, "internal"), (json.Exit, json.Code));
+        Assert.Equal(1, (await ShellAsync("info >&-")).Exit);
+        Assert.Equal(0, (await ShellAsync("info 2> /dev/full")).Exit);
+    }
+
+    [Fact]
+    public async Task Closed_standard_descriptors_are_not_taken_for_what_the_runtime_opened_in_their_place()
+    {
+        Assert.Equal(1, (await ShellAsync("--json find nobody 2>&-")).Exit);
+        Assert.Equal(2, (await ShellAsync("no-such-command 2>&-")).Exit);
+        Outcome sent = await ShellAsync("send agent-b 7 --data - --timeout 20s <&-");
+        Assert.True(sent.Exit == 0, sent.Everything);
+    }
+
+    private Task<Outcome> ShellAsync(string line) =>
+        Programs.RunAsync("/bin/sh", ["-c", $"exec '{Programs.Pilotctl}' {line}"], pair.A.Variables);
+
+    [Fact]
     public async Task A_second_daemon_on_the_same_state_or_socket_is_refused_with_the_reason()
     {
         Outcome same = await pair.A.JsonAsync("daemon", "start");

@@ -86,18 +86,18 @@ internal sealed class CliOutput(bool json, Stream stdout, Stream stderr, bool st
     /// <summary>Plain text on stdout in either mode (help).</summary>
     public void Text(string text) => Line(stdout, text);
 
-    private static void Line(Stream stream, string text) => Text(stream, text + "\n");
+    private void Line(Stream stream, string text) => Text(stream, text + "\n");
 
-    private static void Text(Stream stream, string text)
+    private void Text(Stream stream, string text)
     {
         try
         {
             stream.Write(Encoding.UTF8.GetBytes(text));
             stream.Flush();
         }
-        catch (IOException)
+        catch (IOException e) when (stream == stderr || e is ReaderGoneException)
         {
-            // The reader of our output is gone (`pilotctl … | head -1`): there is nobody left to tell.
+            // Nobody is left to tell. A result that could not be written for another reason (full disk) is a failure, though.
         }
     }
 }

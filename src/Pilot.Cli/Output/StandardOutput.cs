@@ -8,11 +8,14 @@ namespace Pilot.Cli.Output;
 /// </summary>
 internal sealed unsafe partial class StandardOutput : Stream
 {
-    private const int Descriptor = 1;
+    private const int Descriptor = StandardDescriptors.Output;
     private const int Interrupted = 4; // EINTR
+    private const int BrokenPipe = 32; // EPIPE
     private const int WouldBlock = 11; // EAGAIN, Linux
     private const int WouldBlockDarwin = 35;
     private const short PollOut = 4; // POLLOUT
+
+    private readonly bool _isOpen = StandardDescriptors.IsOpen(Descriptor);
 
     public override bool CanRead => false;
 
@@ -28,9 +31,15 @@ internal sealed unsafe partial class StandardOutput : Stream
         set => throw new NotSupportedException();
     }
 
-    /// <exception cref="IOException">The reader is gone, or the disk is full.</exception>
+    /// <exception cref="ReaderGoneException">The reader is gone.</exception>
+    /// <exception cref="IOException">The disk is full, or standard output is closed.</exception>
     public override void Write(ReadOnlySpan<byte> buffer)
     {
+        if (!_isOpen)
+        {
+            throw new IOException("standard output is closed");
+        }
+
         fixed (byte* start = buffer)
         {
             for (int done = 0; done < buffer.Length;)
@@ -50,7 +59,8 @@ internal sealed unsafe partial class StandardOutput : Stream
                 }
                 else if (error != Interrupted)
                 {
-                    throw new IOException(Marshal.GetPInvokeErrorMessage(error));
+                    string message = Marshal.GetPInvokeErrorMessage(error);
+                    throw error == BrokenPipe ? new ReaderGoneException(message) : new IOException(message);
                 }
             }
         }

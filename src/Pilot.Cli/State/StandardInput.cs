@@ -1,12 +1,14 @@
+using Pilot.Cli.Output;
+
 namespace Pilot.Cli.State;
 
 /// <summary>What standard input is.</summary>
 internal static class StandardInput
 {
-    /// <summary>True for a terminal and for <c>/dev/null</c>: nothing was piped in.</summary>
+    /// <summary>True for a terminal, for <c>/dev/null</c> and for no input at all: nothing was piped in.</summary>
     public static bool IsCharacterDevice()
     {
-        if (!Console.IsInputRedirected)
+        if (!StandardDescriptors.IsOpen(StandardDescriptors.Input) || !Console.IsInputRedirected)
         {
             return true;
         }

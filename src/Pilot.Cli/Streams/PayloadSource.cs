@@ -24,7 +24,8 @@ internal sealed class PayloadSource : IDisposable
 
     public static PayloadSource FromText(string text, bool remember) => new(new MemoryStream(Encoding.UTF8.GetBytes(text)), remember);
 
-    public static PayloadSource FromStandardInput(bool remember) => new(Console.OpenStandardInput(), remember);
+    public static PayloadSource FromStandardInput(bool remember) =>
+        new(StandardDescriptors.IsOpen(StandardDescriptors.Input) ? Console.OpenStandardInput() : Stream.Null, remember);
 
     public static PayloadSource FromFile(string path, bool remember)
     {
