@@ -54,6 +54,14 @@ internal static class CliProgram
                 throw CliException.Usage(command.Usage);
             }
 
+            int known = command.Arguments.Length;
+            if (parsed.Count > known && !command.IgnoresExtraArguments)
+            {
+                // Half a sentence would be sent otherwise: --message hello world.
+                throw CliException.InvalidArgument(
+                    $"unexpected argument \"{parsed[known]}\" for {command.Name}", "text with spaces belongs in quotes; usage: pilotctl " + command.Usage);
+            }
+
             CommandContext context = new(command, parsed, output, PilotHome.FromEnvironment(environment), environment);
             return command.Run(context).GetAwaiter().GetResult();
         }

@@ -65,6 +65,25 @@ public sealed class BadInputTests(TrustedPair pair)
         Assert.True(sent.Exit == 0, sent.Everything);
     }
 
+    [Fact]
+    public async Task Half_of_an_unquoted_text_is_not_sent()
+    {
+        string[][] lines =
+        [
+            ["send", "agent-b", "7", "--data", "hello", "world"], ["connect", "agent-b", "7", "more", "--message", "x"], ["find", "agent-b", "agent-a"],
+            ["handshake", "agent-b", "good", "morning"], ["info", "now"], ["daemon", "start", "-hostname", "x"], ["ping", "agent-b", "3"],
+        ];
+        foreach (string[] line in lines)
+        {
+            Outcome outcome = await pair.A.JsonAsync(line);
+            Assert.Equal((1, "invalid_argument"), (outcome.Exit, outcome.Code));
+            Assert.StartsWith("unexpected argument \"", outcome.Json.GetProperty("message").GetString(), StringComparison.Ordinal);
+        }
+
+        Assert.Equal(0, (await pair.A.CtlAsync("set-private", $"{pair.A.NodeId}")).Exit);
+        Assert.Contains("Usage: pilotctl daemon start", (await pair.A.CtlAsync("help", "daemon", "start")).Stdout, StringComparison.Ordinal);
+    }
+
     private Task<Outcome> ShellAsync(string line) =>
         Programs.RunAsync("/bin/sh", ["-c", $"exec '{Programs.Pilotctl}' {line}"], pair.A.Variables);
 

@@ -18,6 +18,9 @@ internal sealed class CommandSpec
 
     public FlagSpec[] Flags { get; init; } = [];
 
+    /// <summary>More arguments than it has are no error: scripts for the reference give set-public a node (07 §6.2).</summary>
+    public bool IgnoresExtraArguments { get; init; }
+
     /// <summary>Synopsis in usage errors, when it is not simply name, arguments and flags.</summary>
     public string? Synopsis { get; init; }
 

@@ -59,7 +59,8 @@ internal static class CommandTable
         new()
         {
             Name = "help", Section = Bootstrap, Summary = "this page, or the page of one command", NeedsDaemon = false, Since = "2.0",
-            Arguments = ["[command]"], Returns = "command, usage, args, flags, returns", Run = BootstrapCommands.ShowHelp,
+            Arguments = ["[command]"], IgnoresExtraArguments = true, // names of two words
+            Returns = "command, usage, args, flags, returns", Run = BootstrapCommands.ShowHelp,
         },
         new()
         {
@@ -103,12 +104,12 @@ internal static class CommandTable
         new()
         {
             Name = "set-public", Section = Identity, Summary = "let everybody find and dial this node", Returns = "type, node_id, visibility",
-            Run = NodeCommands.SetPublic,
+            IgnoresExtraArguments = true, Run = NodeCommands.SetPublic,
         },
         new()
         {
             Name = "set-private", Section = Identity, Summary = "let only trusted peers find and dial this node", Returns = "type, node_id, visibility",
-            Run = NodeCommands.SetPrivate,
+            IgnoresExtraArguments = true, Run = NodeCommands.SetPrivate,
         },
         new()
         {
