@@ -11,6 +11,7 @@ using Pilot.Daemon.Net;
 using Pilot.Daemon.Registry;
 using Pilot.Daemon.Services;
 using Pilot.Daemon.State;
+using Pilot.Daemon.Streams;
 using Pilot.Daemon.Trust;
 using Pilot.Engine;
 using Pilot.Engine.Streams;
@@ -259,6 +260,8 @@ internal sealed class DaemonService(DaemonSettings settings, ILoggerFactory logg
         }
     }
 
+    private const int BufferPartOfMemory = 4; // of the machine's or the container's memory, at most
+
     private NodeOptions NodeOptions()
     {
         var defaults = ConnectionOptions.Default;
@@ -266,6 +269,8 @@ internal sealed class DaemonService(DaemonSettings settings, ILoggerFactory logg
         {
             IsPublic = settings.Public,
             AcceptRegistryTrust = settings.AcceptRegistryTrust,
+            BufferLimit = Math.Min(ChunkPool.DefaultLimit, GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / BufferPartOfMemory),
+            BufferMemory = MappedMemory.ForThisSystem(),
             Streams = new ConnectionOptions { TimeWait = settings.TimeWait ?? defaults.TimeWait, IdleTimeout = settings.IdleTimeout },
         };
         options.SynRatePerSecond = settings.SynRateLimit ?? options.SynRatePerSecond;

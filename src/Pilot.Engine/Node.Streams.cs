@@ -25,7 +25,8 @@ public sealed partial class Node
     private uint _nextConnectionId;
     private ushort _nextPort;
     private int _countedConnections;
-    private readonly ChunkPool _chunks = new();
+    private readonly ChunkPool _chunks;
+    private Instant _trimAt = Instant.Never;
 
     /// <summary>Connections known, TIME_WAIT included.</summary>
     public int ConnectionCount => _connections.Count;
@@ -99,6 +100,10 @@ public sealed partial class Node
         if (error is null && _countedConnections >= _options.MaxConnections)
         {
             error = $"too many connections (limit {_options.MaxConnections})";
+        }
+        else if (error is null && !_chunks.CanAdmit)
+        {
+            error = $"too many connections for the memory of stream buffers ({_options.BufferLimit >> 20} MiB)";
         }
 
         if (error is not null)
@@ -208,7 +213,7 @@ public sealed partial class Node
         }
 
         if (!_listeners.TryGetValue(header.DestinationPort, out Listener? listener)
-            || listener.Connections >= _options.MaxConnectionsPerPort || _countedConnections >= _options.MaxConnections
+            || listener.Connections >= _options.MaxConnectionsPerPort || _countedConnections >= _options.MaxConnections || !_chunks.CanAdmit
             || listener.Waiting.Count >= listener.Backlog)
         {
             SendReset(now, peer, header);
@@ -301,6 +306,11 @@ public sealed partial class Node
                 Remove(entry);
                 return;
             }
+        }
+
+        if (_trimAt == Instant.Never && _chunks.HasSpare)
+        {
+            _trimAt = now + TrimInterval;
         }
 
         _deadlines.Update(entry);

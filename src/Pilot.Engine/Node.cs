@@ -33,6 +33,7 @@ public sealed partial class Node
     public Node(NodeOptions options, Identity identity, IRandomSource random, Instant now, DateTimeOffset wallClock)
     {
         _options = options;
+        _chunks = new ChunkPool(options.BufferLimit, options.BufferMemory);
         _context = new TunnelContext(identity, random, now, wallClock)
         {
             AskResolve = AskResolve,
@@ -47,6 +48,9 @@ public sealed partial class Node
     }
 
     private static readonly TimeSpan SweepInterval = TimeSpan.FromSeconds(15);
+
+    /// <summary>Free buffer memory that was not needed for two to three of these is given back.</summary>
+    private static readonly TimeSpan TrimInterval = TimeSpan.FromSeconds(5);
 
     /// <summary>Own node id; 0 until registered.</summary>
     public uint NodeId => _context.NodeId;
@@ -67,7 +71,7 @@ public sealed partial class Node
     public TimeSpan? BeaconRtt => _context.Beacons.Rtt;
 
     /// <summary>The earliest time at which <see cref="HandleTimeout"/> has something to do; may be early, never late.</summary>
-    public Instant NextDeadline => Instant.Min(Instant.Min(_deadlines.Next, _context.Beacons.Deadline), _sweepAt);
+    public Instant NextDeadline => Instant.Min(Instant.Min(_deadlines.Next, _context.Beacons.Deadline), Instant.Min(_sweepAt, _trimAt));
 
     /// <summary>
     /// Whether <see cref="TryGetEvent"/> may have something. <see cref="Transmit"/> causes events too (a stream of the node with itself
@@ -104,6 +108,12 @@ public sealed partial class Node
             _deadlines.Update(item);
         }
 
+        if (now >= _trimAt)
+        {
+            _chunks.Trim();
+            _trimAt = _chunks.HasSpare ? now + TrimInterval : Instant.Never;
+        }
+
         if (now >= _sweepAt)
         {
             _sweepAt = now + SweepInterval;
@@ -111,7 +121,6 @@ public sealed partial class Node
             _synSources.Sweep(now);
             _synTrusted.Sweep(now);
             _datagramSources.Sweep(now);
-            _chunks.Trim();
             EvictIdlePeers(now, TunnelConstants.UseLifetime * 6);
         }
     }

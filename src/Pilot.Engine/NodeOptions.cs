@@ -26,6 +26,15 @@ public sealed class NodeOptions
     /// <summary>Peers kept; the idle ones without trust go first.</summary>
     public int MaxPeers { get; set; } = 16_384;
 
+    /// <summary>
+    /// Bytes of all stream buffers together. Each connection is guaranteed 64 KiB of them; with less left, no further one is
+    /// opened or admitted. Buffers take less the fuller it gets.
+    /// </summary>
+    public long BufferLimit { get; set; } = ChunkPool.DefaultLimit;
+
+    /// <summary>Where the memory of stream buffers comes from.</summary>
+    public BufferMemory BufferMemory { get; set; } = BufferMemory.Managed;
+
     /// <summary>Options of every stream connection.</summary>
     public ConnectionOptions Streams { get; set; } = new();
 }

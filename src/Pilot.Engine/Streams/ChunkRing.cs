@@ -1,6 +1,15 @@
-using System.Numerics;
-
 namespace Pilot.Engine.Streams;
+
+/// <summary>Which chunks a write may take beyond those that are there.</summary>
+internal enum RingAccess
+{
+    /// <summary>Those that are guaranteed to the buffer, and the shared ones.</summary>
+    Own,
+    /// <summary>Only while there are shared ones: out-of-order data leave the guaranteed ones to those before.</summary>
+    Shared,
+    /// <summary>One more, also of those kept free for further connections.</summary>
+    Urgent,
+}
 
 /// <summary>
 /// Bytes of a stream addressed by their 64-bit stream offset, in pooled chunks. Sparse: a chunk exists from its first write
@@ -10,26 +19,52 @@ internal struct ChunkRing
 {
     private const int Mask = ChunkPool.ChunkSize - 1;
     private const int SmallestTable = 4;
+    private const int None = -1;
 
     private readonly ChunkPool _pool;
-    private byte[]?[]? _table; // slot of chunk number n: n mod table length
-    private long _first;       // lowest chunk number that may be present
-    private int _span;         // chunk numbers _first .. _first + _span - 1 may be present
+    private int[]? _table; // slot of chunk number n: n mod table length
+    private long _first;   // lowest chunk number that may be present
+    private int _span;     // chunk numbers _first .. _first + _span - 1 may be present
 
     public ChunkRing(ChunkPool pool) => _pool = pool;
 
-    /// <summary>Stores bytes at an offset that is not below the released part.</summary>
-    public void Write(long offset, ReadOnlySpan<byte> data)
+    /// <summary>Chunks present.</summary>
+    public int Held { get; private set; }
+
+    /// <summary>Bytes that could be appended at <paramref name="end"/>, the end of everything written, as far as the pool allows.</summary>
+    public readonly long RoomAt(long end)
     {
-        while (!data.IsEmpty)
+        int chunks = Math.Max(0, ChunkPool.Guaranteed - Held) + _pool.Available;
+        long whole = (long)chunks << ChunkPool.ChunkShift;
+        long used = end & Mask;
+        return Held == 0 ? whole - used : whole + ((ChunkPool.ChunkSize - used) & Mask);
+    }
+
+    /// <summary>Stores bytes at an offset that is not below the released part; returns how many, if the pool does not allow all of them.</summary>
+    /// <param name="offset">Stream offset.</param>
+    /// <param name="data">Bytes.</param>
+    /// <param name="access">Which chunks it may take.</param>
+    public int Write(long offset, ReadOnlySpan<byte> data, RingAccess access = RingAccess.Own)
+    {
+        int written = 0;
+        while (written < data.Length)
         {
-            byte[] chunk = Obtain(offset >> ChunkPool.ChunkShift);
+            int chunk = Obtain(offset >> ChunkPool.ChunkShift, access);
+            if (chunk == None)
+            {
+                break;
+            }
             int at = (int)(offset & Mask);
-            int count = Math.Min(data.Length, ChunkPool.ChunkSize - at);
-            data[..count].CopyTo(chunk.AsSpan(at));
-            data = data[count..];
+            int count = Math.Min(data.Length - written, ChunkPool.ChunkSize - at);
+            data.Slice(written, count).CopyTo(_pool[chunk][at..]);
+            written += count;
             offset += count;
+            if (access == RingAccess.Urgent)
+            {
+                break;
+            }
         }
+        return written;
     }
 
     /// <summary>Copies written bytes.</summary>
@@ -48,9 +83,8 @@ internal struct ChunkRing
     public readonly ReadOnlySpan<byte> Run(long offset, long length)
     {
         long number = offset >> ChunkPool.ChunkShift;
-        byte[] chunk = _table![(int)(number & (_table.Length - 1))]!;
         int at = (int)(offset & Mask);
-        return chunk.AsSpan(at, (int)Math.Min(length, ChunkPool.ChunkSize - at));
+        return _pool[_table![(int)(number & (_table.Length - 1))]].Slice(at, (int)Math.Min(length, ChunkPool.ChunkSize - at));
     }
 
     /// <summary>Gives back all chunks whose bytes lie below <paramref name="offset"/>.</summary>
@@ -65,41 +99,58 @@ internal struct ChunkRing
         }
     }
 
-    /// <summary>Gives back everything.</summary>
-    public void Clear()
+    /// <summary>Gives back all chunks whose bytes lie at or above <paramref name="offset"/>.</summary>
+    public void ReleaseFrom(long offset)
     {
-        for (; _span > 0; _first++, _span--)
+        long end = (offset + Mask) >> ChunkPool.ChunkShift;
+        while (_span > 0 && _first + _span > end)
         {
-            Drop(_first);
+            _span--;
+            Drop(_first + _span);
         }
-        _table = null;
     }
 
-    /// <summary>Gives back the chunks but keeps a small table, for a buffer that is empty for the moment.</summary>
+    /// <summary>Gives back everything.</summary>
     public void Empty()
     {
         for (; _span > 0; _first++, _span--)
         {
             Drop(_first);
         }
-        if (_table is { Length: > 64 })
+        if (_table is not null)
         {
+            _pool.Tables.Return(_table);
             _table = null;
         }
     }
 
-    private readonly void Drop(long number)
+    private void Drop(long number)
     {
-        ref byte[]? slot = ref _table![(int)(number & (_table.Length - 1))];
-        if (slot is not null)
+        ref int slot = ref _table![(int)(number & (_table.Length - 1))];
+        if (slot != None)
         {
-            _pool.Return(slot);
-            slot = null;
+            _pool.Return(slot, Held);
+            Held--;
+            slot = None;
         }
     }
 
-    private byte[] Obtain(long number)
+    private int Obtain(long number, RingAccess access)
     {
+        if (number >= _first && number < _first + _span)
+        {
+            int present = _table![(int)(number & (_table.Length - 1))];
+            if (present != None)
+            {
+                return present;
+            }
+        }
+        int chunk = access == RingAccess.Shared && _pool.Available == 0 ? None : _pool.TryRent(Held, access == RingAccess.Urgent);
+        if (chunk == None)
+        {
+            return None;
+        }
+        Held++;
         long first = _span == 0 ? number : Math.Min(_first, number);
         long last = _span == 0 ? number : Math.Max(_first + _span - 1, number);
         int span = (int)(last - first) + 1;
@@ -109,17 +160,21 @@ internal struct ChunkRing
         }
         _first = first;
         _span = span;
-        ref byte[]? slot = ref _table![(int)(number & (_table.Length - 1))];
-        return slot ??= _pool.Rent();
+        return _table![(int)(number & (_table.Length - 1))] = chunk;
     }
 
     private void Grow(int span)
     {
-        byte[]?[] larger = new byte[]?[Math.Max(SmallestTable, (int)BitOperations.RoundUpToPowerOf2((uint)span))];
+        int[] larger = _pool.Tables.Rent(Math.Max(SmallestTable, span));
+        larger.AsSpan().Fill(None);
         for (int i = 0; i < _span; i++)
         {
             long number = _first + i;
             larger[(int)(number & (larger.Length - 1))] = _table![(int)(number & (_table.Length - 1))];
+        }
+        if (_table is not null)
+        {
+            _pool.Tables.Return(_table);
         }
         _table = larger;
     }

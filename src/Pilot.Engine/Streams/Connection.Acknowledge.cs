@@ -7,6 +7,7 @@ public sealed partial class Connection
 {
     private readonly List<ByteRun> _reported = []; // SACK runs of the last report, ascending
     private long _peerEdge;          // byte windows: stream offset that may be sent up to; never retreats
+    private bool _peerIsStarved;
     private ushort _peerSegments;    // segment windows: last value
     private Instant _progressAt;     // last time something was acknowledged, or nothing was outstanding
 
@@ -199,12 +200,35 @@ public sealed partial class Connection
         AfterProgressOfClose(now);
     }
 
+    // A window of nothing while data are outstanding: the peer had to drop them because its memory is used up, and is alive. When
+    // it opens again, they are sent at once (RFC 9293 section 3.8.6.1 for the window that shrank).
+    private void TakeStarvation(Instant now, bool isStarved)
+    {
+        if (isStarved)
+        {
+            _progressAt = now;
+            _peerIsStarved = HasOutstanding;
+        }
+        else if (_peerIsStarved)
+        {
+            _peerIsStarved = false;
+            if (HasOutstanding && _backoff > 0)
+            {
+                _backoff = 0;
+                _loss.DetectOnTimeout(now);
+                _timeoutPending = true;
+                ArmRetransmit(now);
+            }
+        }
+    }
+
     private void TakeWindow(Instant now, ushort field, long acknowledged, bool hadOutstanding)
     {
         bool wasClosed = !WindowAllowsSegment();
         if (HasByteWindow)
         {
             _peerEdge = Math.Max(_peerEdge, acknowledged + ((long)field << _peerOptions.WindowShift));
+            TakeStarvation(now, isStarved: field == 0);
         }
         else if (field != 0 || hadOutstanding)
         {

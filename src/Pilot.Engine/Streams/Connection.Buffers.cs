@@ -16,22 +16,46 @@ public sealed partial class Connection
     private long _readInMeasure;
     private Instant _measureSince;
 
+    private bool _isRemoved;
+    private bool _isAdmitted = true;
+
     /// <summary>So much room that a writer is woken.</summary>
     private bool IsWorthWaking
     {
         get
         {
             FitSendBuffer();
-            return _send.Limit - _send.Buffered >= Math.Min(_send.Limit / 4, 256 << 10);
+            return _send.Free >= Math.Min(_send.Limit / 4, 256 << 10);
         }
     }
 
     private void FitSendBuffer()
     {
-        int start = Math.Min(_options.SendBufferStart, _options.SendBufferLimit);
-        _send.Limit = _pool.AllowsGrowth
-            ? (int)Math.Clamp(SendWindows * _congestion.Window, start, _options.SendBufferLimit)
-            : start;
+        int start = Math.Min(IsNear ? _options.SendBufferNear : _options.SendBufferStart, _options.SendBufferLimit);
+        _send.Limit = Math.Min((int)Math.Clamp(SendWindows * _congestion.Window, start, _options.SendBufferLimit), _pool.Share);
+    }
+
+    /// <summary>The path is so short that a small buffer fills it.</summary>
+    private bool IsNear => _rtt.HasSample && _rtt.Minimum < _options.FastPathRtt;
+
+    // When the first round trip is known, or can be known no more. Before, only a near path's window was promised.
+    private void FitReceiveBufferToDistance()
+    {
+        if (HasByteWindow && !IsNear)
+        {
+            _receiveLimit = Math.Max(_receiveLimit, Math.Min(_options.ReceiveBufferStart, _options.ReceiveBufferLimit));
+        }
+    }
+
+    /// <summary>Gives back what the pool guaranteed, once nothing can be received any more and all has been read.</summary>
+    private void ReleaseAdmission()
+    {
+        if (_isAdmitted && _isRemoved && _receive.Readable == 0)
+        {
+            _isAdmitted = false;
+            _receive.Clear();
+            _pool.Dismiss();
+        }
     }
 
     // A reference's window means places, not bytes, and its own limit is a megabyte in flight: only ours get more.
@@ -47,7 +71,7 @@ public sealed partial class Connection
         {
             return;
         }
-        if (ReceivedRoundTrips * _readInMeasure > _receiveLimit && _pool.AllowsGrowth && now - _measureSince < 4 * length)
+        if (ReceivedRoundTrips * _readInMeasure > _receiveLimit && now - _measureSince < 4 * length)
         {
             _receiveLimit = (int)Math.Min(ReceivedRoundTrips * _readInMeasure, _options.ReceiveBufferLimit);
         }

@@ -60,6 +60,7 @@ public sealed partial class Connection
         if (!IsOpen)
         {
             _receive.Clear();
+            ReleaseAdmission();
             return;
         }
         _receive.Consume(_receive.Readable); // what was reported behind a hole stays: the peer will not send it again
@@ -82,10 +83,12 @@ public sealed partial class Connection
         if (State is ConnectionState.TimeWait or ConnectionState.Closed)
         {
             _receive.Clear();
+            ReleaseAdmission();
             return;
         }
         End(now, ConnectionError.Aborted, sendReset: State != ConnectionState.SynSent || _synsSent > 0);
         _receive.Clear();
+        ReleaseAdmission();
     }
 
     /// <summary>Ends the connection for a cause that the node knows; the peer is told by RST if it may know the connection.</summary>

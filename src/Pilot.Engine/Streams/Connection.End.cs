@@ -52,6 +52,8 @@ public sealed partial class Connection
         _resetPending = false;
         _timers.Clear();
         Raise(ConnectionSignals.Closed);
+        _isRemoved = true;
+        ReleaseAdmission();
     }
 
     private void ReleaseSending()

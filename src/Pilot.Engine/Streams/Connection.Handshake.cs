@@ -139,6 +139,7 @@ public sealed partial class Connection
         }
         _peerHeard = true;
         Establish(now, header.Window);
+        FitReceiveBufferToDistance();
         _acks.RequestNow();
         Raise(ConnectionSignals.Opened);
         if (_earlyFin is { } fin)
@@ -153,6 +154,8 @@ public sealed partial class Connection
         _peerOfferedList = SynOptions.TryParse(payload, out _peerOptions);
         PeerIsExtended = _peerOfferedList && _options.OfferExtensions;
         Features = PeerIsExtended ? _peerOptions.Features & _ownOptions.Features : StreamFeatures.None;
+        _receiveLimit = Math.Min(HasByteWindow ? _options.ReceiveBufferNear : _options.ReceiveBufferStart, _options.ReceiveBufferLimit);
+        _advertisedEdge = _receiveLimit;
     }
 
     private void Establish(Instant now, ushort window)
@@ -192,6 +195,7 @@ public sealed partial class Connection
             {
                 _rtt.Add(now, now - _handshakeSentAt);
             }
+            FitReceiveBufferToDistance();
         }
     }
 

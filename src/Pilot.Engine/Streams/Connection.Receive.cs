@@ -10,6 +10,7 @@ public sealed partial class Connection
     private long _advertisedEdge;       // highest stream offset that the peer was allowed to send up to (byte windows)
     private int _advertisedSegments = int.MaxValue; // last window told to a reference
     private long _newestArrival = -1;   // start of the last segment that came behind a hole
+    private bool _isStarved;            // all buffers together take so much that data inside the window had to be dropped
     private bool _quietPending;
     private int _quietAnswers;
     private Instant _quietAnswersSince;
@@ -162,6 +163,7 @@ public sealed partial class Connection
                 OnDuplicate(now);
                 break;
             case ReceiveOutcome.Dropped when PeerIsExtended:
+                _isStarved = offset <= before && before < _advertisedEdge; // the pool is exhausted, not the window
                 _acks.RequestNow();
                 break;
             case ReceiveOutcome.Dropped:
@@ -173,6 +175,7 @@ public sealed partial class Connection
     private void OnInOrder(Instant now, long before, bool hadHoles)
     {
         _bytesReceived += _receive.NextOffset - before;
+        _isStarved = false;
         _acks.OnData(now, _receive.NextOffset, AckFloor, _options.DelayedAck);
         if (hadHoles)
         {
@@ -255,7 +258,10 @@ public sealed partial class Connection
         }
     }
 
-    private long FreeReceive => _receiveLimit - _receive.Readable;
+    /// <summary>What the buffer should hold now: less when all buffers together take much.</summary>
+    private int CurrentReceiveLimit => Math.Min(_receiveLimit, _pool.Share);
+
+    private long FreeReceive => CurrentReceiveLimit - _receive.Readable;
 
     private long ReceiveLimit =>
         _receive.ReadOffset + _receiveLimit + (PeerIsExtended ? 0 : _options.ReceiveReserve);
@@ -270,8 +276,13 @@ public sealed partial class Connection
             return (ushort)_advertisedSegments;
         }
         // small openings are kept back, so that the peer is not led to send small segments (RFC 9293 section 3.8.6.2.2)
-        long edge = _receive.ReadOffset + _receiveLimit;
-        if (edge - _advertisedEdge < Math.Min(2L * EffectiveSegment, _receiveLimit / 2))
+        if (_isStarved)
+        {
+            return 0; // what was promised cannot be kept at the moment
+        }
+        int limit = CurrentReceiveLimit;
+        long edge = _receive.ReadOffset + limit;
+        if (edge - _advertisedEdge < Math.Min(2L * EffectiveSegment, limit / 2))
         {
             edge = _advertisedEdge;
         }
@@ -290,11 +301,13 @@ public sealed partial class Connection
         }
         if (HasByteWindow)
         {
-            long gain = _receive.ReadOffset + _receiveLimit - _advertisedEdge;
+            int limit = CurrentReceiveLimit;
+            long gain = _receive.ReadOffset + limit - _advertisedEdge;
             long usable = _advertisedEdge - _receive.NextOffset;
-            int twoSegments = Math.Min(2 * EffectiveSegment, _receiveLimit / 2);
-            if (gain >= _receiveLimit / 4 || (gain >= twoSegments && usable < _receiveLimit / 4))
+            int twoSegments = Math.Min(2 * EffectiveSegment, limit / 2);
+            if (_isStarved || gain >= limit / 4 || (gain >= twoSegments && usable < limit / 4))
             {
+                _isStarved = false;
                 _acks.RequestNow();
             }
         }

@@ -17,7 +17,7 @@ public sealed partial class Connection
     private readonly ConnectionOptions _options;
     private readonly SendBuffer _send;
     private readonly ReceiveBuffer _receive;
-    private readonly SentSegments _sent = new();
+    private readonly SentSegments _sent;
     private readonly RttEstimator _rtt;
     private readonly LossDetector _loss;
     private readonly AckSchedule _acks = new();
@@ -43,13 +43,13 @@ public sealed partial class Connection
         _options = options;
         _ownOptions = SynOptions.Of(options);
         _pool = pool;
+        pool.Admit();
+        _sent = new SentSegments(pool);
         _send = new SendBuffer(pool, Math.Min(options.SendBufferStart, options.SendBufferLimit));
         _receive = new ReceiveBuffer(pool);
-        _receiveLimit = Math.Min(options.ReceiveBufferStart, options.ReceiveBufferLimit);
         _rtt = new RttEstimator(options);
         _loss = new LossDetector(_sent, _rtt);
         _congestion = CongestionControllers.Create(options.CongestionControl, StreamConstants.InitialSegmentPayload, initialSequence);
-        _advertisedEdge = _receiveLimit;
     }
 
     /// <summary>Local id, for status output.</summary>
@@ -149,6 +149,7 @@ public sealed partial class Connection
         _receive.Consume(count);
         FitReceiveBuffer(now, count);
         OnRoomGained(now);
+        ReleaseAdmission();
     }
 
     /// <summary>What happened since the last call.</summary>

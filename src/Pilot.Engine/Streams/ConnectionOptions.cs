@@ -12,11 +12,17 @@ public sealed class ConnectionOptions
     /// <summary>The same while the congestion window does not ask for more (chapter 02 section 17.3).</summary>
     public int SendBufferStart { get; init; } = 4 << 20;
 
+    /// <summary>The same on a path with a round trip below <see cref="FastPathRtt"/>: what keeps both ends busy while the other one works (own choice).</summary>
+    public int SendBufferNear { get; init; } = 512 << 10;
+
     /// <summary>Bytes received and unread, or out of order, at most. Toward a reference <see cref="ReceiveBufferStart"/> stays.</summary>
     public int ReceiveBufferLimit { get; init; } = 64 << 20;
 
     /// <summary>The same at the start; grows with what the application reads per round trip (chapter 02 section 17.3).</summary>
     public int ReceiveBufferStart { get; init; } = 8 << 20;
+
+    /// <summary>The same toward one of ours on a path with a round trip below <see cref="FastPathRtt"/>, and before the round trip is known (own choice).</summary>
+    public int ReceiveBufferNear { get; init; } = 512 << 10;
 
     /// <summary>Bytes above the receive limit for the single segments a reference sends into a closed window; it knows no zero window and resets when it is not acknowledged (chapter 02 sections 7.1, 9.3).</summary>
     public int ReceiveReserve { get; init; } = 1 << 20;

@@ -1,5 +1,3 @@
-using System.Buffers;
-
 namespace Pilot.Engine.Streams;
 
 /// <summary>What <see cref="ReceiveBuffer.Write"/> did with a segment.</summary>
@@ -76,18 +74,7 @@ internal sealed class ReceiveBuffer
             data = data[..(int)(limit - offset)];
             end = limit;
         }
-        if (_pool.IsExhausted && (offset > NextOffset || Readable >= ChunkPool.ChunkSize))
-        {
-            return ReceiveOutcome.Dropped;
-        }
-        if (offset == NextOffset)
-        {
-            _bytes.Write(offset, data); // may overwrite bytes of a run with the same bytes
-            NextOffset = end;
-            AbsorbRuns();
-            return ReceiveOutcome.InOrder;
-        }
-        return Insert(offset, end, data);
+        return offset == NextOffset ? Append(data) : Insert(offset, end, data);
     }
 
     /// <summary>The readable bytes that lie in one piece.</summary>
@@ -125,7 +112,31 @@ internal sealed class ReceiveBuffer
         ReadOffset = NextOffset;
         RunCount = 0;
         ReturnRuns();
-        _bytes.Clear();
+        _bytes.Empty();
+    }
+
+    private ReceiveOutcome Append(ReadOnlySpan<byte> data)
+    {
+        int written = _bytes.Write(NextOffset, data, RingAccess.Own); // may overwrite bytes of a run with the same bytes
+        if (written == 0 && Readable == 0 && RunCount > 0)
+        {
+            // The pool is exhausted and what came behind the hole holds this buffer's own part. The hole has to be filled all the same.
+            written = _bytes.Write(NextOffset, data, RingAccess.Urgent);
+            if (written == 0)
+            {
+                RunCount = 0;
+                ReturnRuns();
+                _bytes.ReleaseFrom(NextOffset);
+                written = _bytes.Write(NextOffset, data, RingAccess.Own);
+            }
+        }
+        if (written == 0)
+        {
+            return ReceiveOutcome.Dropped;
+        }
+        NextOffset += written;
+        AbsorbRuns();
+        return ReceiveOutcome.InOrder;
     }
 
     private ReceiveOutcome Insert(long offset, long end, ReadOnlySpan<byte> data)
@@ -153,7 +164,10 @@ internal sealed class ReceiveBuffer
         {
             return ReceiveOutcome.Dropped;
         }
-        _bytes.Write(offset, data);
+        if (_bytes.Write(offset, data, RingAccess.Shared) < data.Length)
+        {
+            return ReceiveOutcome.Dropped; // the chunks that it got stay until the data before them are read
+        }
         ReplaceRuns(from, to, new ByteRun(start, stop));
         return ReceiveOutcome.OutOfOrder;
     }
@@ -163,7 +177,7 @@ internal sealed class ReceiveBuffer
         int count = RunCount - (to - from) + 1;
         if (count > _runs.Length)
         {
-            ByteRun[] larger = ArrayPool<ByteRun>.Shared.Rent(Math.Max(SmallestRunArray, count * 2));
+            ByteRun[] larger = _pool.Runs.Rent(Math.Max(SmallestRunArray, count));
             Runs.CopyTo(larger);
             ReturnRuns();
             _runs = larger;
@@ -197,7 +211,7 @@ internal sealed class ReceiveBuffer
     {
         if (_runs.Length > 0)
         {
-            ArrayPool<ByteRun>.Shared.Return(_runs);
+            _pool.Runs.Return(_runs);
             _runs = [];
         }
     }

@@ -6,12 +6,10 @@ namespace Pilot.Engine.Streams;
 /// </summary>
 internal sealed class SendBuffer
 {
-    private readonly ChunkPool _pool;
     private ChunkRing _bytes;
 
     public SendBuffer(ChunkPool pool, int limit)
     {
-        _pool = pool;
         _bytes = new ChunkRing(pool);
         Limit = limit;
     }
@@ -26,7 +24,7 @@ internal sealed class SendBuffer
     public int Limit { get; set; }
 
     /// <summary>Bytes that a write takes now.</summary>
-    public int Free => Math.Max(0, (_pool.IsExhausted ? Math.Min(Limit, ChunkPool.ChunkSize) : Limit) - Buffered);
+    public int Free => (int)Math.Max(0, Math.Min(Limit - Buffered, _bytes.RoomAt(End)));
 
     /// <summary>Bytes kept.</summary>
     public int Buffered => (int)(End - Start);
@@ -37,7 +35,7 @@ internal sealed class SendBuffer
         int count = Math.Min(data.Length, Free);
         if (count > 0)
         {
-            _bytes.Write(End, data[..count]);
+            count = _bytes.Write(End, data[..count]);
             End += count;
         }
         return count;
@@ -63,7 +61,7 @@ internal sealed class SendBuffer
     /// <summary>Gives all memory back; nothing can be sent any more.</summary>
     public void Clear()
     {
-        _bytes.Clear();
+        _bytes.Empty();
         Start = End;
     }
 }

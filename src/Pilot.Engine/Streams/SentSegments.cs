@@ -1,5 +1,3 @@
-using System.Buffers;
-
 namespace Pilot.Engine.Streams;
 
 /// <summary>What is known of one segment that was sent and is not yet acknowledged.</summary>
@@ -31,7 +29,7 @@ internal struct SegmentRecord
 /// The segments from the first unacknowledged byte to the last byte sent, without gaps, in a ring of structs numbered from 0.
 /// Those in flight are linked in order of transmission, which is what time-based loss detection walks (RFC 8985 section 5.2).
 /// </summary>
-internal sealed class SentSegments
+internal sealed class SentSegments(ChunkPool pool)
 {
     private const int SmallestRing = 16;
 
@@ -271,7 +269,7 @@ internal sealed class SentSegments
         ReturnRing();
     }
 
-    private int Capacity => _ring.Length == 0 ? 0 : _mask + 1;
+    private int Capacity => _ring.Length;
 
     private void Link(long number, ref SegmentRecord record)
     {
@@ -356,16 +354,15 @@ internal sealed class SentSegments
 
     private void Grow()
     {
-        // the shared pool hands out powers of two; another length would only leave its tail unused
-        SegmentRecord[] larger = ArrayPool<SegmentRecord>.Shared.Rent(Math.Max(SmallestRing, Capacity * 2));
-        int largerMask = (1 << (31 - int.LeadingZeroCount(larger.Length))) - 1;
+        SegmentRecord[] larger = pool.Rings.Rent(Math.Max(SmallestRing, Capacity * 2));
+        int largerMask = larger.Length - 1;
         for (long number = First; number < Next; number++)
         {
             larger[(int)(number & largerMask)] = this[number];
         }
         if (_ring.Length > 0)
         {
-            ArrayPool<SegmentRecord>.Shared.Return(_ring);
+            pool.Rings.Return(_ring);
         }
         _ring = larger;
         _mask = largerMask;
@@ -375,7 +372,7 @@ internal sealed class SentSegments
     {
         if (_ring.Length > 0)
         {
-            ArrayPool<SegmentRecord>.Shared.Return(_ring);
+            pool.Rings.Return(_ring);
             _ring = [];
             _mask = 0;
         }

@@ -43,7 +43,7 @@ internal readonly record struct SynOptions(
         }
         return new SynOptions(
             StreamFeatures.HalfClose | StreamFeatures.ByteWindow | StreamFeatures.Reports,
-            shift, (uint)Math.Min(options.ReceiveBufferStart, options.ReceiveBufferLimit), options.MaxReceiveSegment, StreamConstants.ExtendedSackBlocks);
+            shift, (uint)Math.Min(options.ReceiveBufferNear, options.ReceiveBufferLimit), options.MaxReceiveSegment, StreamConstants.ExtendedSackBlocks);
     }
 
     /// <summary>Writes the list; returns <see cref="Size"/>.</summary>

@@ -122,15 +122,25 @@ public sealed class BufferTests
     }
 
     [Fact]
-    public void An_exhausted_pool_leaves_every_connection_a_chunk()
+    public void An_exhausted_pool_leaves_every_buffer_its_part()
     {
-        ChunkPool pool = new(kept: 4, limit: 8);
+        const int limit = 200;
+        ChunkPool pool = new(limit: limit * ChunkPool.ChunkSize);
+        for (int i = 0; i < 20; i++)
+        {
+            pool.Admit();
+        }
         SendBuffer[] senders = [.. Enumerable.Range(0, 20).Select(_ => new SendBuffer(pool, 4 << 20))];
         ReceiveBuffer[] receivers = [.. Enumerable.Range(0, 20).Select(_ => new ReceiveBuffer(pool))];
-        byte[] data = new byte[1 << 20];
-        Assert.True(senders[0].Write(data) > ChunkPool.ChunkSize); // alone it gets what it wants
-        Assert.True(pool.IsExhausted);
-        Assert.All(senders[1..], sender => Assert.InRange(sender.Write(data), 1, ChunkPool.ChunkSize));
+        byte[] data = new byte[4 << 20];
+        Assert.Equal(senders[0].Free, senders[0].Write(data)); // alone it gets what there is
+        Assert.True(pool.Rented > limit / 4);
+        Assert.Equal(0, pool.Available);
+        foreach (SendBuffer sender in senders[1..])
+        {
+            Assert.Equal(ChunkPool.Guaranteed * ChunkPool.ChunkSize, sender.Free);
+            Assert.Equal(sender.Free, sender.Write(data));
+        }
         Assert.All(senders, sender => Assert.Equal(0, sender.Write(data)));
         foreach (ReceiveBuffer receiver in receivers)
         {
@@ -138,11 +148,89 @@ public sealed class BufferTests
             long next = 0;
             while (receiver.Write(next, data.AsSpan(0, 1000), long.MaxValue) == ReceiveOutcome.InOrder)
             {
-                next += 1000;
+                next = receiver.NextOffset;
             }
-            Assert.InRange(next, ChunkPool.ChunkSize, ChunkPool.ChunkSize + 1000);
+            Assert.Equal(ChunkPool.Guaranteed * ChunkPool.ChunkSize, next);
             receiver.Consume(receiver.Readable);
             Assert.Equal(ReceiveOutcome.InOrder, receiver.Write(next, data.AsSpan(0, 1000), long.MaxValue));
+        }
+        Assert.True(pool.Rented <= limit && pool.Committed <= limit, $"{pool.Rented} rented, {pool.Committed} committed");
+    }
+
+    /// <summary>Others take all that is shared while this one waits for a hole to be filled: what came behind it gives way.</summary>
+    [Fact]
+    public void A_hole_is_filled_although_the_pool_is_exhausted()
+    {
+        ChunkPool pool = new(limit: 32 * ChunkPool.ChunkSize);
+        pool.Admit();
+        ReceiveBuffer receiver = new(pool);
+        byte[] data = new byte[1 << 20];
+        Assert.Equal(ReceiveOutcome.OutOfOrder, receiver.Write(ChunkPool.ChunkSize, data.AsSpan(0, 6 * ChunkPool.ChunkSize), long.MaxValue));
+        while (pool.CanAdmit)
+        {
+            pool.Admit(); // up to the limit, the part for further connections included
+        }
+        Assert.Equal(-1, pool.TryRent(ChunkPool.Guaranteed, isUrgent: true));
+        Assert.Equal(ReceiveOutcome.InOrder, receiver.Write(0, data.AsSpan(0, 1000), long.MaxValue));
+        Assert.Equal(1000, receiver.Readable);
+        Assert.Equal(0, receiver.RunCount);
+        receiver.Consume(1000);
+        Assert.Equal(0, pool.Rented);
+    }
+
+    [Fact]
+    public void Memory_goes_back_when_it_was_not_needed_for_a_while()
+    {
+        CountingMemory memory = new();
+        ChunkPool pool = new(memory: memory);
+        pool.Admit();
+        SendBuffer buffer = new(pool, 64 << 20);
+        byte[] data = new byte[20 << 20];
+        for (int round = 0; round < 3; round++)
+        {
+            Assert.Equal(data.Length, buffer.Write(data));
+            int blocks = memory.Blocks;
+            Assert.InRange(blocks, 20, 21);
+            buffer.Release(buffer.End - 1000); // a single chunk stays
+            pool.Trim(); // the interval in which it was needed
+            pool.Trim(); // the one after
+            Assert.Equal(blocks, memory.Blocks);
+            pool.Trim();
+            Assert.Equal(1, memory.Blocks);
+            Assert.Equal(0, pool.Spare);
+            Assert.True(memory.Discarded >= 62 << ChunkPool.ChunkShift, $"{memory.Discarded} bytes discarded");
+            buffer.Release(buffer.End);
+            for (int i = 0; i < 16; i++)
+            {
+                pool.Trim();
+            }
+            Assert.Equal(0, memory.Blocks);
+            Assert.False(pool.HasSpare);
+            memory.Discarded = 0;
+        }
+    }
+
+    private sealed class CountingMemory : BufferMemory
+    {
+        public int Blocks { get; private set; }
+
+        public long Discarded { get; set; }
+
+        public override BufferBlock Allocate(int bytes)
+        {
+            Blocks++;
+            return new Block(this, Managed.Allocate(bytes));
+        }
+
+        private sealed class Block(CountingMemory memory, BufferBlock inner) : BufferBlock(inner.Address)
+        {
+            public override void Discard(int offset, int length)
+            {
+                inner.Discard(offset, length);
+                memory.Discarded += length;
+            }
+
+            protected override void Dispose(bool disposing) => memory.Blocks--;
         }
     }
 

@@ -224,7 +224,7 @@ public sealed class CongestionTests
     [Fact]
     public void What_was_deemed_lost_by_mistake_goes_back_in_order_of_time()
     {
-        SentSegments segments = new();
+        SentSegments segments = new(new ChunkPool());
         for (int i = 0; i < 6; i++)
         {
             segments.Add(i * Segment, Segment, Start + Ms(i));

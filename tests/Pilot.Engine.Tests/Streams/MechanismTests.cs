@@ -102,7 +102,7 @@ public sealed class MechanismTests
         for (int seed = 0; seed < 15; seed++)
         {
             Random random = new(seed);
-            SentSegments sent = new();
+            SentSegments sent = new(new ChunkPool());
             long next = 0;
             Instant now = Start;
             for (int i = 0; i < 3000; i++)
@@ -147,7 +147,7 @@ public sealed class MechanismTests
     {
         RttEstimator rtt = new(ConnectionOptions.Default);
         rtt.Add(Start, Ms(40));
-        SentSegments sent = new();
+        SentSegments sent = new(new ChunkPool());
         LossDetector loss = new(sent, rtt);
         for (int i = 0; i < 10; i++)
         {
