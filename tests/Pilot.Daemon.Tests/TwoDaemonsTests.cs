@@ -155,6 +155,19 @@ public sealed class TwoDaemonsTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Trust_that_could_not_be_written_is_written_when_the_disk_allows()
+    {
+        var home = _a.Settings.Home;
+        var obstacle = Directory.CreateDirectory(Path.Combine(home, "trust-ext.json.tmp"));
+        await MutualAsync();
+        var file = Path.Combine(home, "trust.json");
+        var entry = $"\"node_id\": {_b.NodeId}";
+        Assert.False(File.Exists(file) && (await File.ReadAllTextAsync(file, TestContext.Current.CancellationToken)).Contains(entry, StringComparison.Ordinal));
+        obstacle.Delete();
+        await UntilAsync(async () => File.Exists(file) && (await File.ReadAllTextAsync(file)).Contains(entry, StringComparison.Ordinal));
+    }
+
+    [Fact]
     public async Task A_node_reaches_itself()
     {
         using var a = await _a.ConnectAsync();

@@ -14,6 +14,8 @@ namespace Pilot.Daemon.Trust;
 /// </summary>
 internal sealed class TrustHost : IDeadlineSource
 {
+    private static readonly TimeSpan SaveRetry = TimeSpan.FromSeconds(2);
+
     private readonly NodeHost _host;
     private readonly TrustStore _store;
     private readonly RegistryClient _registry;
@@ -23,6 +25,7 @@ internal sealed class TrustHost : IDeadlineSource
     private (string Trust, string Extension) _saved;
     private Task _writes = Task.CompletedTask;
     private bool _isSaving;
+    private bool _isRetryPlanned;
 
     public TrustHost(NodeHost host, TrustBook book, TrustStore store, RegistryClient registry, RegistryRequests requests, ILogger logger)
     {
@@ -263,12 +266,32 @@ internal sealed class TrustHost : IDeadlineSource
                 catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
                 {
                     _logger.LogError("cannot save trust: {Error}", exception.Message);
-                    _host.Loop.Post(() => _saved = default); // so that the next change, or the stop, writes again
+                    _host.Loop.Post(SaveLater);
                 }
             },
             CancellationToken.None,
             TaskContinuationOptions.None,
             TaskScheduler.Default);
+    }
+
+    /// <summary>What could not be written is written as soon as the disk allows: a crash may come before the next change.</summary>
+    private void SaveLater()
+    {
+        _saved = default;
+        if (_isRetryPlanned)
+        {
+            return;
+        }
+
+        _isRetryPlanned = true;
+        _host.Loop.StartTimer(SaveRetry, () =>
+        {
+            _isRetryPlanned = false;
+            if (!_isSaving)
+            {
+                Save();
+            }
+        });
     }
 
     private static TrustLookup ToLookup(RegistryAnswer? answer)
