@@ -19,6 +19,7 @@ internal sealed partial class Bbr : ICongestionController
     private const int StartupWindowGain = 512;
     private const int DrainGain = 90;            // 0.35
     private const int UpGain = 320;              // 1.25
+    private const int LeapGain = 512;            // 2
     private const int DownGain = 192;            // 0.75
     private const int CruiseWindowGain = 448;    // 1.75
     private const int PacingMargin = 253;        // 0.99: keeps the queue from standing
@@ -28,12 +29,14 @@ internal sealed partial class Bbr : ICongestionController
     private const int StartupLossPercent = 20;   // a round with more loss ends it as well
     private const int ExcessLossPercent = 30;    // a round with more loss bounds the model
     private const int ExcessLossSegments = 8;
+    private const int StartupLossSegments = 64;  // losses in a small flight may be chance: fewer end startup only when the rate does not grow any more
     private const int DeepDrainGain = 210;       // 0.82: below the product, so that a minimum measured in a queue betrays itself
     private const int DeepDrainCycles = 2;       // in every second cycle
     private const int ProbeSegments = 12;      // a probe adds this many per round trip to its gain, which lets small flows catch up
     private const int CruiseRounds = 5;          // minimum round trips between two probes, and up to two more by chance
     private const int MinWindowSegments = 4;
     private const int FoundPercent = 121;        // a probe that raises the rate by this much has not reached the limit
+    private const int ProbesBeforeLeap = 2;      // so many in a row
     private const int AgreeingProbes = 2;        // further probes of the round trip that confirm a longer minimum
     private const int AggregationRounds = 5;     // half the lifetime of the aggregation estimate
 
@@ -74,6 +77,7 @@ internal sealed partial class Bbr : ICongestionController
     // phases
     private Instant _phaseSince;
     private int _cycle;
+    private int _probesInRow;                   // that found more
     private long _cruiseLength;
     private Instant _probeRttEnd = Instant.Never;
     private long _probeRttMinimum, _lastProbe;
@@ -226,7 +230,9 @@ internal sealed partial class Bbr : ICongestionController
                     _flatRounds++;
                 }
             }
-            _isFull = _flatRounds >= FlatRounds || (isMuch && _roundLost * 100 > total * StartupLossPercent);
+            bool overruns = isMuch && _roundLost * 100 > total * StartupLossPercent
+                && (_flatRounds > 0 || _roundLost >= (long)StartupLossSegments * _segment);
+            _isFull = _flatRounds >= FlatRounds || overruns;
         }
         bool exceeds = _isFull && isMuch && _roundLost * 100 > total * ExcessLossPercent;
         if (exceeds && _lastRoundExceeded)
@@ -298,13 +304,14 @@ internal sealed partial class Bbr : ICongestionController
             case Phase.Drain when sample.InFlight <= Product(Unit):
                 EnterCruise(now);
                 break;
-            case Phase.Up when HasLasted(now, _minimum) && (sample.Lost > 0 || sample.InFlight >= Product(UpGain)):
+            case Phase.Up when HasLasted(now, _minimum) && (sample.Lost > 0 || sample.InFlight >= Product(ProbeGain)):
                 Enter(Phase.Down, now);
                 break;
             case Phase.Down when sample.InFlight <= Product(_cycle % DeepDrainCycles == 0 ? DeepDrainGain : Unit) || HasLasted(now, 3 * _minimum):
                 EnterCruise(now);
                 break;
-            case Phase.Cruise when HasLasted(now, _cruiseLength):
+            case Phase.Cruise when HasLasted(now, _cruiseLength) || (HasLasted(now, _minimum) && HasFoundMore):
+                _probesInRow = HasFoundMore ? _probesInRow + 1 : 0;
                 if (_rateNow > 0)
                 {
                     _rateBefore = _rateNow;
@@ -366,11 +373,15 @@ internal sealed partial class Bbr : ICongestionController
         _random ^= _random << 13;
         _random ^= _random >> 17;
         _random ^= _random << 5;
-        // a probe that found much more, and the end of startup, are followed by the next probe at once
-        bool found = _phase == Phase.Drain || (_phase == Phase.Down && _rateNow * 100 > _rateBefore * FoundPercent);
-        _cruiseLength = found ? _minimum : (_minimum * CruiseRounds) + (long)((ulong)(2 * _minimum) * (_random >> 8) >> 24);
+        // the end of startup is followed by a probe at once
+        _cruiseLength = _phase == Phase.Drain ? _minimum : (_minimum * CruiseRounds) + (long)((ulong)(2 * _minimum) * (_random >> 8) >> 24);
         Enter(Phase.Cruise, now);
     }
+
+    // the last probe did not reach the limit of the path: the next one follows at once, and the third in a row goes further
+    private bool HasFoundMore => _rateBefore > 0 && _rateNow * 100 > _rateBefore * FoundPercent;
+
+    private int ProbeGain => _probesInRow >= ProbesBeforeLeap ? LeapGain : UpGain;
 
     private void Enter(Phase phase, Instant now)
     {
@@ -391,7 +402,7 @@ internal sealed partial class Bbr : ICongestionController
         {
             Phase.Startup => StartupPacingGain,
             Phase.Drain => DrainGain,
-            Phase.Up => UpGain,
+            Phase.Up => ProbeGain,
             Phase.Down => DownGain,
             _ => Unit,
         };

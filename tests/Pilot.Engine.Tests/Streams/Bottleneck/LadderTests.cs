@@ -52,6 +52,51 @@ public sealed class LadderTests(ITestOutputHelper output)
         Assert.True(percent >= burst.RequiredPercent, $"{percent:F1} %");
     }
 
+    // With these seeds eight packets in a row are lost in one of the first round trips.
+    [Theory]
+    [InlineData(334)]
+    [InlineData(325)]
+    public void Losses_in_the_first_round_trips_do_not_keep_it_slow(int seed)
+    {
+        Rung rung = Rung.Ladder[9];
+        LinkModel link = rung.Link(isDeep: false) with { MeanLossBurst = 2 };
+        Network network = new(link, seed) { LinkStep = TimeSpan.FromMicroseconds(200) };
+        PilotFlow flow = new(ConnectionOptions.Default, 1400, seed, Network.Start);
+        network.Add(flow);
+        network.Run(5 * link.RoundTrip);
+        ConnectionStatus early = flow.Connection.GetStatus();
+        Assert.True(early.Retransmissions >= 5 && network.Forward.Overflows == 0, $"{early.Retransmissions} lost early: not what is tested here");
+        network.Run(20 * link.RoundTrip);
+        long before = flow.Delivered;
+        network.Run(TimeSpan.FromSeconds(rung.Seconds));
+        double percent = 100 * (flow.Delivered - before) / (link.BitsPerSecond / 8.0 * rung.Seconds);
+        output.WriteLine($"{percent:F1} %");
+        Assert.True(percent >= rung.RequiredPercent, $"{percent:F1} %");
+    }
+
+    // Another program has the processor for 10 ms, twice a second, at each end.
+    [Theory]
+    [InlineData(1, false)]
+    [InlineData(9, false)]
+    [InlineData(9, true)]
+    public void Hosts_that_stall_cost_little(int rung, bool isDeep)
+    {
+        Rung stalled = Rung.Ladder[rung];
+        LinkModel link = stalled.Link(isDeep) with { MeanLossBurst = 2 };
+        Network network = new(link, 3)
+        {
+            LinkStep = TimeSpan.FromMicroseconds(200), StallLength = TimeSpan.FromMilliseconds(10), StallEvery = TimeSpan.FromMilliseconds(500),
+        };
+        PilotFlow flow = new(ConnectionOptions.Default, 1400, 3, Network.Start);
+        network.Add(flow);
+        network.Run(25 * link.RoundTrip);
+        long before = flow.Delivered;
+        network.Run(TimeSpan.FromSeconds(stalled.Seconds));
+        double percent = 100 * (flow.Delivered - before) / (link.BitsPerSecond / 8.0 * stalled.Seconds);
+        output.WriteLine($"{percent:F1} %");
+        Assert.True(percent >= stalled.RequiredPercent - 2, $"{percent:F1} %");
+    }
+
     [Fact]
     public void Reordering_and_jitter_cost_little()
     {

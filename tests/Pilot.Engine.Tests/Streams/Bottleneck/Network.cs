@@ -28,6 +28,15 @@ internal sealed class Network
 
     public TimeSpan WakePrecision { get; init; } = TimeSpan.FromMicroseconds(100);
 
+    /// <summary>Packets that arrive within one such step arrive together at its end, as from a network card that coalesces its interrupts; zero for none.</summary>
+    public TimeSpan LinkStep { get; init; }
+
+    /// <summary>For so long a host does nothing, again and again: its processor belongs to somebody else.</summary>
+    public TimeSpan StallLength { get; init; }
+
+    /// <summary>Mean time between two stalls of a host.</summary>
+    public TimeSpan StallEvery { get; init; }
+
     public Instant Now { get; private set; } = Start;
 
     public TimeSpan Elapsed => Now - Start;
@@ -76,10 +85,20 @@ internal sealed class Network
                 return false;
             }
             Flying packet = _flying.Dequeue();
-            Now = Instant.Max(Now, new Instant(arrival.At));
+            Instant served = AfterStall(packet.To, new Instant(arrival.At));
+            if (served.Ticks > arrival.At)
+            {
+                _flying.Enqueue(packet, (served.Ticks, arrival.Order));
+                return true;
+            }
+            Now = Instant.Max(Now, served);
             packet.To.End.OnPacket(Now, packet.Buffer.AsSpan(0, packet.Length));
             _buffers.Push(packet.Buffer);
-            Pump(packet.To);
+            bool isLastOfBatch = !_flying.TryPeek(out Flying following, out (long At, long Order) then) || then.At > Now.Ticks || following.To != packet.To;
+            if (isLastOfBatch)
+            {
+                Pump(packet.To);
+            }
             return true;
         }
         if (first is null || next > end)
@@ -110,6 +129,10 @@ internal sealed class Network
             }
             if (host.Link.TryEnter(Now.Ticks, wireSize, out long at))
             {
+                if (LinkStep > TimeSpan.Zero)
+                {
+                    at = (at + LinkStep.Ticks - 1) / LinkStep.Ticks * LinkStep.Ticks;
+                }
                 _flying.Enqueue(new Flying(host.Peer!, buffer, length), (at, _order++));
                 buffer = null;
             }
@@ -121,13 +144,31 @@ internal sealed class Network
     private Instant RoundUp(Host host)
     {
         Instant deadline = host.End.Deadline;
-        if (deadline == Instant.Never || WakePrecision == TimeSpan.Zero)
+        if (deadline == Instant.Never)
         {
             return deadline;
         }
-        long step = WakePrecision.Ticks;
-        long phase = host.Phase % step;
-        return Instant.Max(Now, new Instant(((deadline.Ticks - phase + step - 1) / step * step) + phase));
+        if (WakePrecision > TimeSpan.Zero)
+        {
+            long step = WakePrecision.Ticks;
+            long phase = host.Phase % step;
+            deadline = new Instant(((deadline.Ticks - phase + step - 1) / step * step) + phase);
+        }
+        return AfterStall(host, Instant.Max(Now, deadline));
+    }
+
+    private Instant AfterStall(Host host, Instant at)
+    {
+        if (StallLength == TimeSpan.Zero)
+        {
+            return at;
+        }
+        while (host.StallEnd <= at)
+        {
+            host.StallBegin = host.StallEnd + (-Math.Log(1 - _phases.NextDouble()) * StallEvery);
+            host.StallEnd = host.StallBegin + StallLength;
+        }
+        return at >= host.StallBegin ? host.StallEnd : at;
     }
 
     private sealed class Host(IFlowEnd end, LinkDirection link, long phase)
@@ -142,6 +183,10 @@ internal sealed class Network
         public Host? Peer { get; set; }
 
         public Instant WakeAt { get; set; } = Instant.Never;
+
+        public Instant StallBegin { get; set; } = Start;
+
+        public Instant StallEnd { get; set; } = Start;
     }
 
     private readonly record struct Flying(Host To, byte[] Buffer, int Length);
