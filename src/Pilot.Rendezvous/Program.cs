@@ -1,5 +1,6 @@
 using Pilot.Rendezvous.Server;
 using Pilot.Rendezvous.Startup;
+using Pilot.Rendezvous.Storage;
 using Serilog;
 using Serilog.Core;
 using Serilog.Events;
@@ -82,9 +83,9 @@ static void Announce(RendezvousHost host, Settings settings, Logger log)
         log.ForContext("Fingerprint", host.Fingerprint).Information("TLS certificate to pin");
     }
 
-    if (settings.Store.Length == 0)
+    if (settings.Store == StoreChoice.Memory)
     {
-        log.Warning("state is kept in memory only and lost when this process ends; -store FILE keeps it");
+        log.Warning("state is kept in memory only and lost when this process ends");
     }
 
     log.ForContext("Registry", host.RegistryEndPoint).ForContext("Beacon", host.BeaconEndPoint).ForContext("Mode", "primary")

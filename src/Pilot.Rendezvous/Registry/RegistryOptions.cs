@@ -35,6 +35,9 @@ public sealed record RegistryOptions
     /// <summary>How long the connection that first registered a key counts as its node's, without a signed request.</summary>
     public TimeSpan TentativePresence { get; init; } = TimeSpan.FromSeconds(90);
 
+    /// <summary>How long a node counts as connected to another process on the same store after its last sign of life there: two heartbeats and some.</summary>
+    public TimeSpan SharedLease { get; init; } = TimeSpan.FromSeconds(75);
+
     /// <summary>Lifetime of a beacon entry (spec 03 section 5.6).</summary>
     public TimeSpan BeaconLifetime { get; init; } = TimeSpan.FromSeconds(60);
 

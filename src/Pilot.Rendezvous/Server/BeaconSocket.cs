@@ -22,6 +22,7 @@ internal sealed class BeaconSocket : IBeaconSink, IDisposable
     private Thread? _thread;
     private volatile bool _stopping;
     private bool _sendFailed;
+    private UdpEndpoint[]? _newPeers;
 
     /// <summary>Binds the socket.</summary>
     /// <exception cref="SocketException">The address cannot be bound.</exception>
@@ -46,6 +47,9 @@ internal sealed class BeaconSocket : IBeaconSink, IDisposable
         _thread = new Thread(Run) { IsBackground = true, Name = "beacon" };
         _thread.Start();
     }
+
+    /// <summary>Replaces the beacons that this one shares its nodes with. Any thread.</summary>
+    public void SetPeers(UdpEndpoint[] peers) => Volatile.Write(ref _newPeers, peers);
 
     public void Dispose()
     {
@@ -107,6 +111,11 @@ internal sealed class BeaconSocket : IBeaconSink, IDisposable
         var source = new SocketAddress(_socket.AddressFamily);
         while (!_stopping)
         {
+            if (Interlocked.Exchange(ref _newPeers, null) is { } peers)
+            {
+                _machine.SetPeers(peers);
+            }
+
             try
             {
                 int length = _socket.ReceiveFrom(buffer, SocketFlags.None, source);

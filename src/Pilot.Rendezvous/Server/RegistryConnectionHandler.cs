@@ -64,7 +64,7 @@ internal sealed class RegistryConnectionHandler(
             RegistryFrameStatus status;
             while ((status = RegistryFrame.TryReadFrame(ref buffer, RegistryFrame.MaxRequestBody, out ReadOnlySequence<byte> body)) == RegistryFrameStatus.Complete)
             {
-                byte[]? answer = registry.Handle(peer, body.ToArray());
+                byte[]? answer = await registry.HandleAsync(peer, body.ToArray());
                 if (answer is null)
                 {
                     await FlushAsync(output, open);

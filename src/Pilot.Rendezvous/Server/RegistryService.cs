@@ -1,18 +1,25 @@
 using Pilot.Protocol.Registry;
 using Pilot.Rendezvous.Beacon;
 using Pilot.Rendezvous.Registry;
+using Pilot.Rendezvous.Storage;
 
 namespace Pilot.Rendezvous.Server;
 
 /// <summary>
 /// The registry for many connections at once. Parsing, signatures and serialisation run on the caller's thread; only the decision itself,
-/// a few microseconds, holds the lock that makes the machine single-writer.
+/// a few microseconds, holds the lock that makes the machine single-writer. What changes durable state goes through the <see cref="WriteLane"/>.
 /// </summary>
 internal sealed class RegistryService(RegistryMachine machine, SteadyClock clock) : IBeaconDirectory
 {
     private readonly Lock _owner = new();
 
     public DateTimeOffset Started { get; } = clock.Now;
+
+    /// <summary>Null when everything is in memory.</summary>
+    public WriteLane? Lane { get; private set; }
+
+    /// <summary>Called with every answered request: type (empty when unknown), refused or not, and how long it took.</summary>
+    public Action<string, bool, long>? Answered { get; set; }
 
     public int LiveNodes
     {
@@ -25,12 +32,25 @@ internal sealed class RegistryService(RegistryMachine machine, SteadyClock clock
         }
     }
 
-    /// <summary>Answers one request; null when the connection must be closed.</summary>
-    public byte[]? Handle(RegistryConnection connection, byte[] body)
+    /// <summary>Lets a store keep what happens from now on.</summary>
+    public void Attach(IEventStore store, long position, WriteLaneEvents events) => Lane = new WriteLane(store, machine.Core, _owner, position, events);
+
+    /// <summary>Reads under the lock. The function must be quick.</summary>
+    public T Look<T>(Func<RegistryCore, T> look)
     {
+        lock (_owner)
+        {
+            return look(machine.Core);
+        }
+    }
+
+    /// <summary>Answers one request; null when the connection must be closed.</summary>
+    public ValueTask<byte[]?> HandleAsync(RegistryConnection connection, byte[] body)
+    {
+        long start = System.Diagnostics.Stopwatch.GetTimestamp();
         if (!RegistryRequest.TryParse(body, out RegistryRequest? request))
         {
-            return null;
+            return ValueTask.FromResult<byte[]?>(null);
         }
 
         Admission admission;
@@ -43,10 +63,15 @@ internal sealed class RegistryService(RegistryMachine machine, SteadyClock clock
         object response;
         lock (_owner)
         {
+            if (Lane is not null && admission.Refusal is null && machine.Core.MayChange(connection, request!, verdict))
+            {
+                return new ValueTask<byte[]?>(ChangeAsync(connection, request!, admission, verdict, start));
+            }
+
             response = machine.Core.Execute(clock.Now, connection, request!, admission, verdict);
         }
 
-        return RegistryMachine.Encode(response);
+        return ValueTask.FromResult<byte[]?>(Answer(request!, response, start));
     }
 
     public void Disconnect(RegistryConnection connection)
@@ -59,6 +84,20 @@ internal sealed class RegistryService(RegistryMachine machine, SteadyClock clock
 
     public void Tick()
     {
+        if (Lane is not null)
+        {
+            if (clock.Now >= machine.NextTick && Lane.Failure is null)
+            {
+                _ = Lane.RunAsync(() =>
+                {
+                    machine.Tick(clock.Now);
+                    return WriteLane.Nothing;
+                });
+            }
+
+            return;
+        }
+
         lock (_owner)
         {
             machine.Tick(clock.Now);
@@ -79,5 +118,33 @@ internal sealed class RegistryService(RegistryMachine machine, SteadyClock clock
         {
             return machine.HasProof(node, address, since);
         }
+    }
+
+    private async Task<byte[]?> ChangeAsync(RegistryConnection connection, RegistryRequest request, Admission admission, SignatureVerdict verdict, long start)
+    {
+        object response;
+        try
+        {
+            response = await Lane!.RunAsync(() => machine.Core.Execute(clock.Now, connection, request, admission, verdict)).ConfigureAwait(false);
+        }
+        catch (StoreException e)
+        {
+            // "cannot" keeps the text visible through the masking of spec 03 section 3.1.
+            response = new ErrorResponse { Error = $"cannot store the change: {e.Message}", Code = Unavailable, RetryAfterMs = RetryAfterMilliseconds };
+        }
+
+        return Answer(request, response, start);
+    }
+
+    /// <summary>Code of an error answer while the store takes no writes.</summary>
+    public const string Unavailable = "unavailable";
+
+    private const int RetryAfterMilliseconds = 1000;
+
+    private byte[] Answer(RegistryRequest request, object response, long start)
+    {
+        byte[] body = RegistryMachine.Encode(response);
+        Answered?.Invoke(request.Type, response is ErrorResponse, start);
+        return body;
     }
 }

@@ -12,6 +12,7 @@ using Microsoft.Extensions.Logging;
 using Pilot.Rendezvous.Beacon;
 using Pilot.Rendezvous.Registry;
 using Pilot.Rendezvous.Startup;
+using Pilot.Rendezvous.Storage;
 using Serilog;
 
 namespace Pilot.Rendezvous.Server;
@@ -24,14 +25,22 @@ internal sealed class RendezvousHost : IAsyncDisposable
 
     private readonly WebApplication _app;
     private readonly BeaconSocket _beacon;
-    private readonly EventJournal? _journal;
+    private readonly SqlEventStore? _store;
+    private readonly SharedExchange? _exchange;
     private readonly ListenOptions _registryListen;
     private readonly ListenOptions? _httpListen;
 
     private RendezvousHost(
-        WebApplication app, BeaconSocket beacon, EventJournal? journal, ListenOptions registryListen, ListenOptions? httpListen, string? fingerprint)
+        WebApplication app,
+        BeaconSocket beacon,
+        SqlEventStore? store,
+        SharedExchange? exchange,
+        ListenOptions registryListen,
+        ListenOptions? httpListen,
+        string? fingerprint)
     {
-        _journal = journal;
+        _store = store;
+        _exchange = exchange;
         _app = app;
         _beacon = beacon;
         _registryListen = registryListen;
@@ -48,6 +57,9 @@ internal sealed class RendezvousHost : IAsyncDisposable
     /// <summary>Pin of the TLS certificate, null without TLS.</summary>
     public string? Fingerprint { get; }
 
+    /// <summary>Where the state is kept; null in memory.</summary>
+    public SqlEventStore? Store => _store;
+
     public RegistryService Registry => _app.Services.GetRequiredService<RegistryService>();
 
     /// <summary>Binds everything and starts to serve.</summary>
@@ -61,14 +73,14 @@ internal sealed class RendezvousHost : IAsyncDisposable
 
         var clock = new SteadyClock();
         var machine = new RegistryMachine(settings.ToRegistryOptions(), clock.Now);
-        EventJournal? journal = settings.Store.Length > 0 ? OpenJournal(settings.Store, machine, clock, log) : null;
+        SqlEventStore? store = OpenStore(settings, machine, clock, log, out long position);
         try
         {
-            return await StartAsync(settings, log, clock, machine, journal, registryAddress, beaconAddress, httpAddress, certificate);
+            return await StartAsync(settings, log, clock, machine, store, position, registryAddress, beaconAddress, httpAddress, certificate);
         }
         catch
         {
-            journal?.Dispose();
+            store?.Dispose();
             throw;
         }
     }
@@ -78,13 +90,15 @@ internal sealed class RendezvousHost : IAsyncDisposable
         Serilog.ILogger log,
         SteadyClock clock,
         RegistryMachine registryMachine,
-        EventJournal? journal,
+        SqlEventStore? store,
+        long position,
         IPEndPoint registryAddress,
         IPEndPoint beaconAddress,
         IPEndPoint? httpAddress,
         X509Certificate2? certificate)
     {
         var registry = new RegistryService(registryMachine, clock);
+        SharedExchange? exchange = store is PostgresEventStore shared ? new SharedExchange(shared, registry, clock) : null;
         WebApplicationBuilder builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
         builder.Logging.ClearProviders().AddSerilog(log).AddFilter("Microsoft", LogLevel.Warning);
         builder.Services.AddSingleton(clock);
@@ -119,12 +133,21 @@ internal sealed class RendezvousHost : IAsyncDisposable
 
         WebApplication app = builder.Build();
         app.Run(context => ServeHttpAsync(context, registry, clock));
-        Observe(registryMachine.Core, journal, app, log);
+        registryMachine.Core.Refused = (connection, type, refusal) =>
+            log.Debug("refused {Type} of {Address}: {Reason}", type.Length > 0 ? type : "unknown message", connection.SourceText, refusal.Text);
         app.Lifetime.ApplicationStopping.Register(app.Services.GetRequiredService<OpenConnections>().Drain);
         Microsoft.Extensions.Logging.ILogger logger = app.Services.GetRequiredService<ILogger<RendezvousHost>>();
-        var machine = new BeaconMachine(settings.ToBeaconOptions(), registry, clock.Now);
+        BeaconOptions beaconOptions = exchange is null ? settings.ToBeaconOptions() : settings.ToBeaconOptions() with { BeaconId = exchange.BeaconId };
+        var machine = new BeaconMachine(beaconOptions, registry, clock.Now);
         BeaconSocket beacon = await BindAsync("beacon", settings.BeaconAddress, app, () =>
             Task.FromResult(new BeaconSocket(beaconAddress, machine, clock, logger)));
+        if (exchange is not null)
+        {
+            exchange.BeaconAddress = AdvertisedBeacon(settings, beacon, log);
+            exchange.PeersKnown = beacon.SetPeers;
+        }
+
+        Keep(registry, registryMachine.Core, store, position, exchange, app, log);
         await BindAsync("registry", settings.RegistryAddress, app, async () =>
         {
             try
@@ -135,61 +158,108 @@ internal sealed class RendezvousHost : IAsyncDisposable
             catch
             {
                 beacon.Dispose();
+                registry.Lane?.Dispose();
                 throw;
             }
         });
         beacon.Start();
-        return new RendezvousHost(app, beacon, journal, registryListen!, httpListen, certificate is null ? null : TlsCertificate.Fingerprint(certificate));
+        return new RendezvousHost(app, beacon, store, exchange, registryListen!, httpListen, certificate is null ? null : TlsCertificate.Fingerprint(certificate));
     }
 
     public Task WaitForShutdownAsync(CancellationToken stop = default) => Microsoft.Extensions.Hosting.HostingAbstractionsHostExtensions.WaitForShutdownAsync(_app, stop);
 
     public async ValueTask DisposeAsync()
     {
+        RegistryService registry = Registry;
         _beacon.Dispose();
         await _app.StopAsync();
         await _app.DisposeAsync();
-        _journal?.Dispose();
+        registry.Lane?.Dispose();
+        _exchange?.Dispose();
+        _store?.Dispose();
     }
 
-    private static EventJournal OpenJournal(string path, RegistryMachine machine, SteadyClock clock, Serilog.ILogger log)
+    private static SqlEventStore? OpenStore(Settings settings, RegistryMachine machine, SteadyClock clock, Serilog.ILogger log, out long position)
     {
+        position = 0;
+        SqlEventStore? store = null;
         try
         {
-            EventJournal journal = EventJournal.Open(path, machine.Core.Apply, out int count);
+            store = StoreChoice.Create(settings.Store, settings.DataDirectory, settings.StoreSync);
+            if (store is null)
+            {
+                return null;
+            }
+
+            store.Open();
+            var state = new RegistryState(DateTimeOffset.UnixEpoch);
+            position = store.Load(state.Apply);
+            machine.Core.Replace(state);
             machine.Core.Resume(clock.Now);
-            log.ForContext("Store", path).ForContext("Events", count).ForContext("Nodes", machine.LiveNodes).Information("state loaded");
-            return journal;
+            log.ForContext(nameof(Store), store.Name).ForContext("Position", position).ForContext("Nodes", machine.LiveNodes).Information("state loaded");
+            return store;
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException or InvalidDataException)
+        catch (Exception e) when (e is StoreException or StoreDamagedException)
         {
-            throw new StartException($"store {path}: {e.Message}");
+            store?.Dispose();
+            throw new StartException($"store: {e.Message}");
         }
     }
 
-    private static void Observe(RegistryCore core, EventJournal? journal, WebApplication app, Serilog.ILogger log)
+    // From here on nothing durable happens except through the lane.
+    private static void Keep(
+        RegistryService registry, RegistryCore core, SqlEventStore? store, long position, SharedExchange? exchange, WebApplication app, Serilog.ILogger log)
     {
-        core.Observer = happened =>
+        void Audit(RegistryEvent happened)
         {
-            try
-            {
-                journal?.Append(happened);
-            }
-            catch (IOException e)
-            {
-                // What is in memory and what is on disk would part from here on.
-                log.Fatal("stopping: the store cannot be written: {Reason}", e.Message);
-                app.Lifetime.StopApplication();
-                throw;
-            }
-
             if (happened.AuditAction is { } action)
             {
                 log.ForContext("AuditAction", action).ForContext("Event", happened.ToString()).Debug("audit");
             }
-        };
-        core.Refused = (connection, type, refusal) =>
-            log.Debug("refused {Type} of {Address}: {Reason}", type.Length > 0 ? type : "unknown message", connection.SourceText, refusal.Text);
+        }
+
+        if (store is null)
+        {
+            core.Observer = Audit;
+            return;
+        }
+
+        core.SharesSigns = exchange is not null;
+        registry.Attach(store, position, new WriteLaneEvents(
+            Audit,
+            reason => log.Error("the store takes no writes, changes are refused: {Reason}", reason),
+            () => log.Information("the store takes writes again"),
+            reason =>
+            {
+                log.Fatal("stopping: {Reason}", reason);
+                app.Lifetime.StopApplication();
+            })
+        {
+            Compacted = (text, done) => log.Write(done ? Serilog.Events.LogEventLevel.Information : Serilog.Events.LogEventLevel.Warning, "store compacted: {Result}", text),
+            Idle = exchange is null ? null : (_, fails) =>
+            {
+                if (!fails)
+                {
+                    exchange.Run();
+                }
+            },
+        });
+        if (store is PostgresEventStore postgres)
+        {
+            postgres.Listen(registry.Lane!.Wake);
+        }
+    }
+
+    private static Pilot.Protocol.UdpEndpoint? AdvertisedBeacon(Settings settings, BeaconSocket beacon, Serilog.ILogger log)
+    {
+        IPEndPoint local = settings.BeaconAdvertise.Length > 0 ? ListenAddress.Parse("beacon-advertise", settings.BeaconAdvertise) : beacon.LocalEndPoint;
+        if (local.Address.Equals(IPAddress.Any) || local.Address.Equals(IPAddress.IPv6Any))
+        {
+            log.Warning("other rendezvous servers on this store cannot reach this beacon: name its address with -beacon-advertise");
+            return null;
+        }
+
+        return Pilot.Protocol.UdpEndpoint.FromBytes(local.Address.GetAddressBytes(), (ushort)local.Port);
     }
 
     private static void Listen(KestrelServerOptions kestrel, IPEndPoint address, Action<ListenOptions> configure)

@@ -29,6 +29,12 @@ internal sealed class Settings
 
     public string Store { get; set; } = "";
 
+    /// <summary>False: commits are not forced to the disk one by one.</summary>
+    public bool StoreSync { get; set; } = true;
+
+    /// <summary>Address of the embedded beacon for other processes on the same store; empty = the bound one.</summary>
+    public string BeaconAdvertise { get; set; } = "";
+
     public string ReadyFile { get; set; } = "";
 
     public string LogLevel { get; set; } = "info";

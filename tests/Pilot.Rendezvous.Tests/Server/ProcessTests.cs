@@ -21,7 +21,7 @@ public sealed class ProcessTests
         try
         {
             string ready = Path.Combine(directory, "ready.json");
-            using Process process = Start("-registry-addr", "127.0.0.1:0", "--beacon-addr=127.0.0.1:0", "--ready-file", ready);
+            using Process process = Start("-registry-addr", "127.0.0.1:0", "--beacon-addr=127.0.0.1:0", "--ready-file", ready, "-store=memory");
             Task<string> log = process.StandardError.ReadToEndAsync();
             using RawClient client = await ConnectAsync(process, ready);
             Assert.Contains("beacon_list_ok", await client.CallAsync("{\"type\":\"beacon_list\"}"), StringComparison.Ordinal);

@@ -4,6 +4,7 @@ using System.Net.Sockets;
 using System.Text;
 using Pilot.Rendezvous.Server;
 using Pilot.Rendezvous.Startup;
+using Pilot.Rendezvous.Storage;
 using Serilog;
 
 namespace Pilot.Rendezvous.Tests.Server;
@@ -17,7 +18,7 @@ internal sealed class RendezvousServer : IAsyncDisposable
 
     public static async Task<RendezvousServer> StartAsync(Action<Settings>? configure = null)
     {
-        var settings = new Settings { RegistryAddress = "127.0.0.1:0", BeaconAddress = "127.0.0.1:0" };
+        var settings = new Settings { RegistryAddress = "127.0.0.1:0", BeaconAddress = "127.0.0.1:0", Store = StoreChoice.Memory };
         configure?.Invoke(settings);
         return new RendezvousServer(await RendezvousHost.StartAsync(settings, Serilog.Core.Logger.None));
     }

@@ -20,6 +20,7 @@ internal sealed partial class RegistryCore
         foreach (uint node in connection.Nodes)
         {
             RemovePresence(node, connection);
+            Touch(node);
         }
 
         RemovePresence(connection.RegisteredNode, connection);
@@ -28,6 +29,11 @@ internal sealed partial class RegistryCore
     /// <summary>True while a connection is open on which the node proved its present key, or freshly registered it.</summary>
     private bool IsPresent(NodeRecord node, DateTimeOffset now, RegistryConnection? except = null)
     {
+        if (IsConnectedElsewhere(node, now))
+        {
+            return true;
+        }
+
         if (!_present.TryGetValue(node.Id, out List<RegistryConnection>? connections))
         {
             return false;
@@ -111,6 +117,7 @@ internal sealed partial class RegistryCore
 
         node.ProofIp = turn.Connection.Source.Ip;
         node.ProofAt = turn.Now;
+        Touch(node.Id);
         if (!node.Proven)
         {
             turn.Emit(new NodeProven(node.Id));

@@ -172,5 +172,9 @@ internal sealed partial class RegistryCore
         return new ErrorResponse { Error = "replication not configured" };
     }
 
-    private sealed record BeaconRecord(string Address, UInt128 Source, DateTimeOffset SeenAt);
+    private sealed record BeaconRecord(string Address, UInt128 Source, DateTimeOffset SeenAt)
+    {
+        /// <summary>Told by another process.</summary>
+        public bool Foreign { get; init; }
+    }
 }

@@ -104,6 +104,7 @@ internal sealed partial class RegistryCore
             NodeRecord node = State.Nodes[id];
             node.ProofIp = turn.Connection.Source.Ip;
             node.ProofAt = turn.Now;
+            Touch(id);
             if (bringsKey)
             {
                 NoteRegistration(turn, id);

@@ -53,7 +53,7 @@ internal sealed partial class RegistryCore
         };
     }
 
-    public RegistryState State { get; }
+    public RegistryState State { get; private set; }
 
     public DateTimeOffset Started { get; }
 
@@ -67,6 +67,27 @@ internal sealed partial class RegistryCore
     public long RequestCount { get; private set; }
 
     private bool Has(RegistryPolicy rule) => (_options.Policy & rule) != 0;
+
+    /// <summary>Puts another state of the same history in place of the present one, which takes over what lived in memory only.</summary>
+    public void Replace(RegistryState state)
+    {
+        state.Remember(State);
+        State = state;
+    }
+
+    /// <summary>True when the request may change durable state. Those that may not are decided at once; the others wait for the store.</summary>
+    public bool MayChange(RegistryConnection connection, RegistryRequest request, SignatureVerdict verdict) => request.Type switch
+    {
+        "heartbeat" or "lookup" or "resolve" or "resolve_hostname" or "check_trust" or "punch" or "get_polo_score" or "list_nodes" or "list_networks"
+            or "beacon_list" or "beacon_register" or "subscribe_replication" => ProofChanges(connection, verdict),
+        "poll_handshakes" => State.InboxOf(request.GetUInt32("node_id")) is not null || ProofChanges(connection, verdict),
+        _ => _handlers.ContainsKey(request.Type),
+    };
+
+    private bool ProofChanges(RegistryConnection connection, SignatureVerdict verdict) =>
+        verdict.State == SignatureState.Valid
+        && State.TryGetLive(verdict.Signer, out NodeRecord? node)
+        && (!node.Proven || connection.Pending?.Node == node.Id);
 
     /// <summary>Decides a request whose signature was verified, and applies what it changes. The result is a response record or an <see cref="ErrorResponse"/>.</summary>
     public object Execute(DateTimeOffset now, RegistryConnection connection, RegistryRequest request, in Admission admission, SignatureVerdict verdict)

@@ -28,6 +28,12 @@ internal abstract class QueuedMessage
     [JsonIgnore]
     public DateTimeOffset DeliveredAt { get; set; }
 
+    public void CopyDelivery(QueuedMessage? known)
+    {
+        DeliveredOn = known?.DeliveredOn;
+        DeliveredAt = known?.DeliveredAt ?? default;
+    }
+
     /// <summary>True while nobody has read it, also when the connection that carried it broke before the copy's lifetime was over.</summary>
     public bool IsUnread(TimeSpan copyLifetime) =>
         DeliveredOn is null || (DeliveredOn.IsClosed && DeliveredOn.ClosedAt - DeliveredAt < copyLifetime);

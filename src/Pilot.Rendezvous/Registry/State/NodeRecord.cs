@@ -91,6 +91,10 @@ internal sealed class NodeRecord
     [JsonIgnore]
     public DateTimeOffset ProofAt { get; set; }
 
+    /// <summary>Last time another process on the same store said that the node is connected there.</summary>
+    [JsonIgnore]
+    public DateTimeOffset ConnectedElsewhere { get; set; }
+
     public void ClearAttributes()
     {
         Public = false;

@@ -31,6 +31,11 @@ namespace Pilot.Rendezvous.Registry;
 [JsonDerivedType(typeof(HandshakeResponsesDropped), "hs_response_dropped")]
 [JsonDerivedType(typeof(NetworkCreated), "network")]
 [JsonDerivedType(typeof(NetworkJoined), "joined")]
+[JsonDerivedType(typeof(CountersStored), "s_counters")]
+[JsonDerivedType(typeof(NetworkStored), "s_network")]
+[JsonDerivedType(typeof(NodeStored), "s_node")]
+[JsonDerivedType(typeof(TrustStored), "s_trust")]
+[JsonDerivedType(typeof(InboxStored), "s_inbox")]
 internal abstract record RegistryEvent
 {
     /// <summary>Action word of the audit log (spec 03 section 6.11), or null when the event is not audited.</summary>
@@ -162,4 +167,5 @@ internal sealed record NetworkJoined(ushort Network, uint Node, string Role) : R
 /// <summary>Source-generated JSON of events.</summary>
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
 [JsonSerializable(typeof(RegistryEvent))]
+[JsonSerializable(typeof(RegistryEvent[]))]
 internal sealed partial class RegistryEventContext : JsonSerializerContext;

@@ -32,6 +32,11 @@ internal sealed partial class RegistryState
             case HandshakeResponsesDropped e: DropResponses(e); break;
             case NetworkCreated e: ApplyNetworkCreated(e); break;
             case NetworkJoined e: Join(Network(e.Network), Node(e.Node), e.Role); break;
+            case CountersStored e: Restore(e); break;
+            case NetworkStored e: Restore(e); break;
+            case NodeStored e: Restore(e); break;
+            case TrustStored e: Restore(e); break;
+            case InboxStored e: Restore(e); break;
             default: throw new InvalidOperationException($"unknown event {happened.GetType().Name}");
         }
     }

@@ -18,7 +18,11 @@ internal sealed partial class RegistryState
 
     /// <summary>When the backbone was made.</summary>
     [JsonIgnore]
-    public DateTimeOffset Created { get; }
+    public DateTimeOffset Created { get; private set; }
+
+    /// <summary>Requests answered by earlier processes, as of the last snapshot.</summary>
+    [JsonIgnore]
+    public long StoredRequests { get; private set; }
 
     /// <summary>Next id to give; 0 when the space is exhausted.</summary>
     public uint NextNode { get; private set; } = 1;

@@ -52,6 +52,9 @@ internal sealed class TrustGraph
         Add(_revocations, by, peer);
     }
 
+    /// <summary>Notes a revocation that a snapshot holds; consents are not touched.</summary>
+    public void NoteRevocation(uint by, uint peer) => Add(_revocations, by, peer);
+
     /// <summary>Forgets everything from and to a node.</summary>
     public void Forget(uint node)
     {

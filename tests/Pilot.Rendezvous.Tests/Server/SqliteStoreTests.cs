@@ -1,0 +1,227 @@
+using Pilot.Protocol;
+using Pilot.Rendezvous.Registry;
+using Pilot.Rendezvous.Startup;
+using Pilot.Rendezvous.Storage;
+
+namespace Pilot.Rendezvous.Tests.Server;
+
+public sealed class SqliteStoreTests : IDisposable
+{
+    private readonly string _directory = Directory.CreateTempSubdirectory("pilot-store").FullName;
+
+    private long _position;
+
+    private string Store => Path.Combine(_directory, "state", "registry.db");
+
+    public void Dispose() => Directory.Delete(_directory, recursive: true);
+
+    [Fact]
+    public async Task State_outlives_the_server()
+    {
+        Identity identity = Identity.Create();
+        for (int run = 0; run < 3; run++)
+        {
+            await using RendezvousServer server = await StartAsync();
+            using RawClient client = await server.ConnectAsync();
+            if (run == 0)
+            {
+                await RegisterAsync(client, Identity.Create());
+                await client.CallAsync($"{{\"type\":\"register\",\"public_key\":\"{identity.PublicKeyText}\",\"hostname\":\"alice\"}}");
+            }
+
+            // Still live after a restart, so that the heartbeat needs no registration.
+            Assert.Contains("heartbeat_ok", await client.CallAsync($"{{\"type\":\"heartbeat\",\"node_id\":2,\"signature\":\"{identity.SignText("heartbeat:2")}\"}}"), StringComparison.Ordinal);
+            Assert.Contains("\"node_id\":2", await client.CallAsync("{\"type\":\"resolve_hostname\",\"hostname\":\"alice\"}"), StringComparison.Ordinal);
+        }
+
+        if (!OperatingSystem.IsWindows())
+        {
+            Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(Store));
+        }
+    }
+
+    [Fact]
+    public async Task Without_a_store_flag_the_state_is_kept_under_the_data_directory()
+    {
+        for (int run = 0; run < 2; run++)
+        {
+            await using RendezvousServer server = await RendezvousServer.StartAsync(s =>
+            {
+                s.Store = "";
+                s.DataDirectory = _directory;
+            });
+            using RawClient client = await server.ConnectAsync();
+            Assert.Contains($"\"node_id\":{run + 1},", await RegisterAsync(client, Identity.Create()), StringComparison.Ordinal);
+        }
+
+        Assert.True(File.Exists(Path.Combine(_directory, "registry.db")));
+    }
+
+    [Fact]
+    public async Task Second_server_on_one_store_is_refused()
+    {
+        await using RendezvousServer server = await StartAsync();
+        StartException refused = await Assert.ThrowsAsync<StartException>(StartAsync);
+        Assert.Contains("belongs to another running rendezvous", refused.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Snapshot_and_later_batches_give_the_same_state_and_covered_batches_are_gone()
+    {
+        using var store = new SqliteEventStore(Store, forceEachCommit: false);
+        store.Open();
+        var state = new RegistryState(DateTimeOffset.UnixEpoch);
+        Assert.Equal(0, store.Load(state.Apply));
+        DateTimeOffset created = state.Created;
+        for (uint id = 1; id <= 700; id++)
+        {
+            Append(store, state, Registered(id));
+        }
+
+        store.Compact(default);
+        Assert.Equal(0, store.Measure().Batches);
+        Append(store, state, new ConsentGiven(1, 2), new HostnameChanged(7, "seven"));
+        Assert.Equal(1, store.Measure().Batches);
+        var again = new RegistryState(DateTimeOffset.UnixEpoch);
+        Assert.Equal(701, store.Load(again.Apply));
+        Assert.Equal(700, again.Nodes.Count);
+        Assert.Equal(701u, again.NextNode);
+        Assert.Equal(created, again.Created);
+        Assert.True(again.Trust.Consented(1, 2));
+        Assert.True(again.TryGetByHostname("seven", out _));
+        store.Compact(default);
+        store.Compact(default); // nothing to do is fine
+        var third = new RegistryState(DateTimeOffset.UnixEpoch);
+        Assert.Equal(701, store.Load(third.Apply));
+        Assert.True(third.TryGetByHostname("seven", out _));
+    }
+
+    [Fact]
+    public void Interrupted_compaction_leaves_the_old_snapshot_valid()
+    {
+        using var store = new SqliteEventStore(Store, forceEachCommit: false);
+        store.Open();
+        var state = new RegistryState(DateTimeOffset.UnixEpoch);
+        store.Load(state.Apply);
+        for (uint id = 1; id <= 1200; id++)
+        {
+            Append(store, state, Registered(id));
+        }
+
+        using var stop = new CancellationTokenSource();
+        stop.Cancel();
+        Assert.Throws<OperationCanceledException>(() => store.Compact(stop.Token));
+        var again = new RegistryState(DateTimeOffset.UnixEpoch);
+        Assert.Equal(1200, store.Load(again.Apply));
+        Assert.Equal(1200, again.Nodes.Count);
+    }
+
+    [Fact]
+    public async Task Full_disk_refuses_changes_reads_go_on_and_it_recovers()
+    {
+        await using RendezvousServer server = await StartAsync();
+        var store = (SqliteEventStore)server.Host.Store!;
+        using RawClient client = await server.ConnectAsync();
+        Identity first = Identity.Create();
+        await RegisterAsync(client, first);
+        store.MaxPages = 1;
+        int accepted = 1;
+        string answer;
+        do
+        {
+            answer = await RegisterAsync(client, Identity.Create());
+            accepted += answer.Contains("register_ok", StringComparison.Ordinal) ? 1 : 0;
+            Assert.True(accepted < 10_000);
+        }
+        while (answer.Contains("register_ok", StringComparison.Ordinal));
+
+        Assert.Contains("cannot store the change: the disk of the registry is full", answer, StringComparison.Ordinal);
+        Assert.Contains("\"code\":\"unavailable\"", answer, StringComparison.Ordinal);
+        Assert.NotNull(server.Host.Registry.Lane!.Failure);
+
+        // What was refused did not happen; what was there is answered.
+        Assert.Contains("not found", await client.CallAsync($"{{\"type\":\"lookup\",\"node_id\":{accepted + 1}}}"), StringComparison.Ordinal);
+        Assert.Contains("lookup_ok", await client.CallAsync("{\"type\":\"lookup\",\"node_id\":1}"), StringComparison.Ordinal);
+
+        store.MaxPages = 0;
+        string back = "";
+        for (int attempt = 0; attempt < 200 && !back.Contains("register_ok", StringComparison.Ordinal); attempt++)
+        {
+            await Task.Delay(50, TestContext.Current.CancellationToken);
+            back = await RegisterAsync(client, Identity.Create());
+        }
+
+        Assert.Contains($"\"node_id\":{accepted + 1},", back, StringComparison.Ordinal);
+        Assert.Null(server.Host.Registry.Lane.Failure);
+    }
+
+    [Theory]
+    [InlineData("page")]
+    [InlineData("header")]
+    [InlineData("checksum")]
+    [InlineData("batch")]
+    [InlineData("snapshot")]
+    public async Task Damaged_file_is_refused_with_the_way_to_restore_and_left_alone(string damage)
+    {
+        await using (RendezvousServer server = await StartAsync())
+        {
+            using RawClient client = await server.ConnectAsync();
+            for (int i = 0; i < 40; i++)
+            {
+                await RegisterAsync(client, Identity.Create());
+            }
+        }
+
+        byte[] bytes = File.ReadAllBytes(Store);
+        switch (damage)
+        {
+            case "page": bytes.AsSpan(4096 * 3, 4096).Fill(0xAA); break;
+            case "header": bytes.AsSpan(0, 16).Fill(0x20); break;
+            default:
+                using (var connection = new Microsoft.Data.Sqlite.SqliteConnection($"Data Source={Store};Pooling=False"))
+                {
+                    connection.Open();
+                    using var command = connection.CreateCommand();
+                    command.CommandText = damage switch
+                    {
+                        "checksum" => "UPDATE registry_events SET body = CAST(replace(CAST(body AS TEXT), '\"node\":7', '\"node\":8') AS BLOB) WHERE position = 7",
+                        "batch" => "DELETE FROM registry_events WHERE position = 20",
+                        _ => "DELETE FROM registry_snapshot",
+                    };
+                    Assert.Equal(1, command.ExecuteNonQuery());
+                }
+
+                bytes = File.ReadAllBytes(Store);
+                break;
+        }
+
+        File.WriteAllBytes(Store, bytes);
+        StartException refused = await Assert.ThrowsAsync<StartException>(StartAsync);
+        Assert.Contains("is damaged", refused.Message, StringComparison.Ordinal);
+        Assert.Contains("rendezvous restore BACKUP", refused.Message, StringComparison.Ordinal);
+        Assert.Equal(bytes, File.ReadAllBytes(Store));
+    }
+
+    private static NodeRegistered Registered(uint id) =>
+        new(id, new PublicKey(id, 1, 2, 3), null, "", "192.0.2.1:4000", [], DateTimeOffset.UnixEpoch);
+
+    private void Append(SqliteEventStore store, RegistryState state, params RegistryEvent[] events)
+    {
+        store.Begin(_position++, _ => { });
+        foreach (RegistryEvent happened in events)
+        {
+            state.Apply(happened);
+        }
+
+        store.Commit(Guid.NewGuid(), events);
+    }
+
+    private static Task<string> RegisterAsync(RawClient client, Identity identity) =>
+        client.CallAsync($"{{\"type\":\"register\",\"public_key\":\"{identity.PublicKeyText}\"}}");
+
+    private Task<RendezvousServer> StartAsync() => RendezvousServer.StartAsync(s =>
+    {
+        s.Store = Store;
+        s.Limits = s.Limits with { RegistrationsPerMinute = 0 };
+    });
+}
