@@ -157,14 +157,14 @@ public sealed class TwoDaemonsTests : IAsyncLifetime
     [Fact]
     public async Task Trust_that_could_not_be_written_is_written_when_the_disk_allows()
     {
-        var home = _a.Settings.Home;
-        var obstacle = Directory.CreateDirectory(Path.Combine(home, "trust-ext.json.tmp"));
-        await MutualAsync();
-        var file = Path.Combine(home, "trust.json");
-        var entry = $"\"node_id\": {_b.NodeId}";
-        Assert.False(File.Exists(file) && (await File.ReadAllTextAsync(file, TestContext.Current.CancellationToken)).Contains(entry, StringComparison.Ordinal));
+        // A request to a name that nobody has: no later event changes the state, so nothing else writes it.
+        var file = Path.Combine(_a.Settings.Home, "trust-ext.json");
+        var obstacle = Directory.CreateDirectory(file + ".tmp");
+        using var a = await _a.ConnectAsync();
+        Assert.True((await a.CallAsync("""{"cmd":"handshake","to":"nobody-there"}""")).Ok);
+        Assert.False(File.Exists(file) && (await File.ReadAllTextAsync(file, TestContext.Current.CancellationToken)).Contains("nobody-there", StringComparison.Ordinal));
         obstacle.Delete();
-        await UntilAsync(async () => File.Exists(file) && (await File.ReadAllTextAsync(file)).Contains(entry, StringComparison.Ordinal));
+        await UntilAsync(async () => File.Exists(file) && (await File.ReadAllTextAsync(file)).Contains("nobody-there", StringComparison.Ordinal));
     }
 
     [Fact]
