@@ -152,9 +152,8 @@ internal sealed class DaemonService(DaemonSettings settings, ILoggerFactory logg
         }
 
         host.CountSoon();
+        _server = new IpcServer(_loop, _socket, new CommandHandler(Context), loggers.CreateLogger("ipc"));
         _loop.Start();
-        _server = new IpcServer(_socket, new CommandHandler(Context), loggers.CreateLogger("ipc"));
-        _server.Start();
         _tasks.Add(Task.Run(() => new BeaconAddresses(settings.Beacons, _loop, loggers.CreateLogger("beacon")).RunAsync(_stop.Token)));
         _tasks.Add(Task.Run(() => registry.RunAsync(_stop.Token)));
         _tasks.Add(Task.Run(() => _session.RunAsync(_stop.Token)));
@@ -299,7 +298,8 @@ internal sealed class DaemonService(DaemonSettings settings, ILoggerFactory logg
 
     private void Release()
     {
-        _server?.Dispose();
+        _loop?.Stop();
+        _server?.Close();
         _server = null;
         _socket?.Dispose();
         _socket = null;

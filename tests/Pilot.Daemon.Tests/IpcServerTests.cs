@@ -2,6 +2,8 @@ using System.Buffers;
 using System.Net.Sockets;
 using Microsoft.Extensions.Logging.Abstractions;
 using Pilot.Daemon.Ipc;
+using Pilot.Daemon.Loop;
+using Pilot.Engine;
 using Pilot.Ipc;
 
 namespace Pilot.Daemon.Tests;
@@ -11,13 +13,9 @@ public sealed class IpcServerTests : IDisposable
 {
     private readonly TempDirectory _directory = new();
     private readonly Commands _commands = new();
-    private readonly IpcServer _server;
+    private readonly RunningServer _server;
 
-    public IpcServerTests()
-    {
-        _server = new IpcServer(IpcSocket.Open(_directory["s"]), _commands, NullLogger.Instance) { WriteDeadline = TimeSpan.FromMilliseconds(50) };
-        _server.Start();
-    }
+    public IpcServerTests() => _server = new RunningServer(_directory["s"], _commands);
 
     public void Dispose()
     {
@@ -37,8 +35,7 @@ public sealed class IpcServerTests : IDisposable
     public async Task A_client_that_asks_faster_than_it_reads_waits_and_loses_nothing()
     {
         const int Requests = 5; // together far more than may lie unread
-        using var server = new IpcServer(IpcSocket.Open(_directory["slow"]), new Commands(), NullLogger.Instance);
-        server.Start();
+        using var server = new RunningServer(_directory["slow"], new Commands(), TimeSpan.FromMinutes(1));
         using var client = await TestClient.ConnectAsync(_directory["slow"]);
         await client.SendAsync(string.Concat(Enumerable.Repeat("{\"cmd\":\"large\",\"id\":1}\n", Requests)));
         for (var i = 0; i < Requests; i++)
@@ -103,15 +100,60 @@ public sealed class IpcServerTests : IDisposable
     }
 
     [Fact]
+    public async Task A_client_that_writes_without_end_leaves_the_others_their_turn()
+    {
+        using var loud = await TestClient.ConnectAsync(_directory["s"]);
+        using var quiet = await TestClient.ConnectAsync(_directory["s"]);
+        await loud.SendAsync(string.Concat(Enumerable.Repeat("{\"cmd\":\"count\",\"id\":1}\n", 2000)));
+        Assert.True((await quiet.CallAsync("""{"cmd":"quick"}""")).Ok);
+        for (var i = 0; i < 2000; i++)
+        {
+            Assert.Equal(1, (await loud.ReadReplyAsync()).Id!.Value.GetInt32());
+        }
+
+        // One row as the bytes come, and one that was put off from the turn before or to the end of this one.
+        Assert.InRange(_commands.MostInOneTurn, 1, 2 * IpcSession.MaxLinesInRow);
+    }
+
+    [Fact]
     public void A_path_that_is_too_long_is_a_clear_error()
     {
         var exception = Assert.Throws<FatalException>(() => IpcSocket.Open(_directory[new string('x', 120)]));
         Assert.Contains("too long", exception.Message, StringComparison.Ordinal);
     }
 
+    private sealed class RunningServer : IDisposable
+    {
+        private readonly EventLoop _loop = new("ipc test", NullLogger.Instance);
+        private readonly IpcSocket _socket;
+        private readonly IpcServer _server;
+
+        public RunningServer(string path, Commands commands, TimeSpan? writeDeadline = null)
+        {
+            commands.Loop = _loop;
+            _socket = IpcSocket.Open(path);
+            _server = new IpcServer(_loop, _socket, commands, NullLogger.Instance) { WriteDeadline = writeDeadline ?? TimeSpan.FromMilliseconds(50) };
+            _loop.Start();
+        }
+
+        public void Dispose()
+        {
+            _loop.Stop();
+            _server.Close();
+            _socket.Dispose();
+            _loop.Dispose();
+        }
+    }
+
     private sealed class Commands : ICommandHandler
     {
         public const int LargeReply = 8_000_000;
+        private Instant _turn;
+        private int _inTurn;
+
+        public EventLoop? Loop { get; set; }
+
+        public int MostInOneTurn { get; private set; }
 
         public TaskCompletionSource<bool> Closed { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
@@ -133,6 +175,14 @@ public sealed class IpcServerTests : IDisposable
                     Waiting.TrySetResult();
                     cancellation.Register(() => Cancelled.TrySetResult(true));
                     await Release.Task.WaitAsync(cancellation);
+                    break;
+                case "count":
+                    if (Loop!.Now != _turn)
+                    {
+                        (_turn, _inTurn) = (Loop.Now, 0);
+                    }
+
+                    MostInOneTurn = Math.Max(MostInOneTurn, ++_inTurn);
                     break;
                 case "defect":
                     throw new InvalidOperationException("made up");

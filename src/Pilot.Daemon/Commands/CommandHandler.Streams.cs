@@ -57,8 +57,8 @@ internal sealed partial class CommandHandler
         var reply = await context.Host.Loop.AskAsync(() => context.Host.Describe(connection)).ConfigureAwait(false);
         return new CommandOutcome.HandOver(
             reply with { SetupMs = setup, Hostname = hostname.Length > 0 ? hostname : reply.Hostname },
-            (socket, early) => context.Host.Loop.Post(() => context.Host.Attach(connection, socket, early)),
-            () => context.Host.Loop.Post(() => context.Host.Discard(connection)));
+            (socket, early) => context.Host.Attach(connection, socket, early),
+            () => context.Host.Discard(connection));
     }
 
     private Task<CommandOutcome> ListenAsync(IpcRequest request, IpcSession session)

@@ -51,7 +51,7 @@ internal sealed partial class CommandHandler(DaemonContext context) : ICommandHa
     public void SessionClosed(IpcSession session)
     {
         context.Events.Remove(session);
-        context.Host.Loop.Post(() => context.Host.ReleasePorts(session));
+        context.Host.ReleasePorts(session);
     }
 
     private static CommandOutcome.Line Success<T>(IpcRequest request, T data, JsonTypeInfo<T> type)

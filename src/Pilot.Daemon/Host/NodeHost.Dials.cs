@@ -136,14 +136,14 @@ internal sealed partial class NodeHost
 
     private sealed record PingOperation(uint NodeId, long Started)
     {
-        public TaskCompletionSource<PingData> Result { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        public TaskCompletionSource<PingData> Result { get; } = new();
     }
 }
 
 /// <summary>A pending <c>dial</c>: owns the connection until a bridge takes it.</summary>
 internal sealed class DialOperation(NodeHost host) : IStreamOwner
 {
-    private readonly TaskCompletionSource<Connection> _result = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource<Connection> _result = new();
 
     public Task<Connection> Task => _result.Task;
 

@@ -176,7 +176,7 @@ internal sealed partial class NodeHost
 /// <summary>A pending <c>accept</c>.</summary>
 internal sealed class AcceptOperation(NodeHost host)
 {
-    private readonly TaskCompletionSource<Connection> _result = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource<Connection> _result = new();
 
     public Task<Connection> Task => _result.Task;
 

@@ -9,13 +9,13 @@ internal abstract record CommandOutcome
     /// <summary>A finished reply line.</summary>
     public sealed record Line(ReadOnlyMemory<byte> Bytes) : CommandOutcome;
 
-    /// <summary>The connection becomes a stream: after the reply line is flushed, the socket is given to <paramref name="Take"/> with the bytes that came early; <paramref name="Abandon"/> is called instead when the client went away.</summary>
+    /// <summary>The connection becomes a stream: after the reply line is flushed, the socket is given to <paramref name="Take"/> with the bytes that came early; <paramref name="Abandon"/> is called instead when the client went away. Both on the loop thread.</summary>
     public sealed record HandOver(RawReply Reply, HandOverAction Take, Action Abandon) : CommandOutcome;
 }
 
 internal delegate void HandOverAction(Socket socket, byte[] early);
 
-/// <summary>Executes commands. Called on the server's thread; must not block it.</summary>
+/// <summary>Executes commands. Called on the loop thread; must not block it.</summary>
 internal interface ICommandHandler
 {
     /// <summary>Starts a command. The token is cancelled when the client goes away.</summary>

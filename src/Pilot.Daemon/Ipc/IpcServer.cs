@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using System.Net.Sockets;
 using Microsoft.Extensions.Logging;
 using Pilot.Daemon.Loop;
@@ -7,130 +6,67 @@ using Pilot.Daemon.Polling;
 namespace Pilot.Daemon.Ipc;
 
 /// <summary>
-/// Serves command connections on one thread of its own: accepts, cuts lines, starts commands, writes replies. It never waits for a client,
-/// for the engine or for the registry: a client that does not read is cut after 10 s, and nobody else notices. Streams that were handed
-/// over leave for the engine loop.
+/// Serves command connections on the loop: accepts, cuts lines, starts commands, writes replies. It never waits for a client or for the
+/// registry: a client that does not read is cut after 10 s, one that writes without end gets its share of each turn, and nobody else
+/// notices. What the engine can answer is answered in the turn in which the line came. All members belong to the loop thread, except where stated.
 /// </summary>
-internal sealed class IpcServer : IDisposable
+internal sealed class IpcServer : IReadinessHandler
 {
-    private const int ListenerToken = 0;
     private const int MaxClients = 4096;
+    private const int MaxAcceptsPerTurn = 64;
     private static readonly TimeSpan SweepInterval = TimeSpan.FromSeconds(1);
 
+    private readonly EventLoop _loop;
     private readonly IpcSocket _socket;
-    private readonly ICommandHandler _commands;
-    private readonly ILogger _logger;
-    private readonly IPoller _poller = Poller.Create();
-    private readonly ConcurrentQueue<Action> _posts = new();
-    private readonly Dictionary<int, IpcSession> _sessions = [];
-    private readonly Thread _thread;
-    private int _nextToken = ListenerToken + 1;
-    private bool _sweepWanted;
-    private bool _isResting;
-    private volatile bool _stopping;
+    private readonly HashSet<IpcSession> _sessions = [];
+    private readonly int _token;
+    private bool _sweepPlanned;
 
-    public IpcServer(IpcSocket socket, ICommandHandler commands, ILogger logger)
+    /// <summary>Begins to serve. On the loop, or before it starts.</summary>
+    public IpcServer(EventLoop loop, IpcSocket socket, ICommandHandler commands, ILogger logger)
     {
+        _loop = loop;
         _socket = socket;
-        _commands = commands;
-        _logger = logger;
-        _poller.Add((int)socket.Listener.Handle, ListenerToken, Interest.Read);
-        _thread = new Thread(Run) { Name = "ipc", IsBackground = true };
+        Commands = commands;
+        Logger = logger;
+        _token = loop.Watch((int)socket.Listener.Handle, this, Interest.Read);
     }
 
     /// <summary>How long a client may leave its replies unread (lessons 53).</summary>
     public TimeSpan WriteDeadline { get; init; } = TimeSpan.FromSeconds(10);
 
-    public ICommandHandler Commands => _commands;
+    public ICommandHandler Commands { get; }
 
-    public ILogger Logger => _logger;
+    public ILogger Logger { get; }
 
-    public void Start() => _thread.Start();
+    public EventLoop Loop => _loop;
 
-    /// <summary>Runs an action on the server's thread. From any thread.</summary>
-    public void Post(Action action)
+    /// <summary>A session has unread output: its deadline is to be kept.</summary>
+    public void WantSweep()
     {
-        _posts.Enqueue(action);
-        _poller.Wake();
+        if (!_sweepPlanned)
+        {
+            _sweepPlanned = true;
+            _loop.StartTimer(SweepInterval, Sweep);
+        }
     }
-
-    public void ChangeInterest(IpcSession session, Interest interest) => _poller.Modify(session.Descriptor, session.Token, interest);
-
-    /// <summary>A session has unread output: its deadline is to be kept. Server thread.</summary>
-    public void WantSweep() => _sweepWanted = true;
 
     /// <summary>Forgets a session whose socket is about to be closed or handed over.</summary>
-    public void Remove(IpcSession session)
-    {
-        if (_sessions.Remove(session.Token))
-        {
-            _poller.Remove(session.Descriptor);
-        }
-    }
+    public void Remove(IpcSession session) => _sessions.Remove(session);
 
-    public void Dispose()
+    /// <summary>Closes every session. On the loop, or after it has stopped.</summary>
+    public void Close()
     {
-        _stopping = true;
-        _poller.Wake();
-        if (_thread.IsAlive)
-        {
-            _thread.Join();
-        }
-
-        foreach (var session in _sessions.Values.ToArray())
+        _loop.Unwatch(_token);
+        foreach (var session in _sessions.ToArray())
         {
             session.Dispose();
         }
-
-        _poller.Dispose();
-        _socket.Dispose();
     }
 
-    private void Run()
+    public void OnReady(in Readiness readiness)
     {
-        Span<Readiness> ready = stackalloc Readiness[64];
-        var lastSweep = MonotonicClock.Now;
-        while (!_stopping)
-        {
-            try
-            {
-                var wait = !_posts.IsEmpty ? TimeSpan.Zero : _sweepWanted ? SweepInterval : Timeout.InfiniteTimeSpan;
-                var count = _poller.Wait(ready, wait);
-                for (var i = 0; i < count; i++)
-                {
-                    if (ready[i].Token == ListenerToken)
-                    {
-                        Accept();
-                    }
-                    else if (_sessions.TryGetValue(ready[i].Token, out var session))
-                    {
-                        session.OnReady(ready[i]);
-                    }
-                }
-
-                for (var posts = _posts.Count; posts > 0 && _posts.TryDequeue(out var post); posts--)
-                {
-                    post();
-                }
-
-                var now = MonotonicClock.Now;
-                if (_sweepWanted && now - lastSweep >= SweepInterval)
-                {
-                    lastSweep = now;
-                    Sweep();
-                }
-            }
-            catch (Exception exception) when (exception is not OutOfMemoryException)
-            {
-                // One client's trouble must not end the service for all; the cause is a defect and goes to the log.
-                _logger.LogError(exception, "ipc server error");
-            }
-        }
-    }
-
-    private void Accept()
-    {
-        while (true)
+        for (var accepted = 0; accepted < MaxAcceptsPerTurn; accepted++)
         {
             Socket client;
             try
@@ -141,11 +77,10 @@ internal sealed class IpcServer : IDisposable
             {
                 if (exception.SocketErrorCode is not (SocketError.WouldBlock or SocketError.ConnectionAborted))
                 {
-                    // Out of descriptors: the listener stays readable, so it rests until the next sweep instead of spinning.
-                    _logger.LogWarning("ipc accept failed: {Error}", exception.Message);
-                    _poller.Modify((int)_socket.Listener.Handle, ListenerToken, Interest.None);
-                    _isResting = true;
-                    _sweepWanted = true;
+                    // Out of descriptors: the listener stays readable, so it rests for a while instead of spinning.
+                    Logger.LogWarning("ipc accept failed: {Error}", exception.Message);
+                    _loop.ChangeInterest(_token, Interest.None);
+                    _loop.StartTimer(SweepInterval, () => _loop.ChangeInterest(_token, Interest.Read));
                 }
 
                 return;
@@ -153,40 +88,35 @@ internal sealed class IpcServer : IDisposable
 
             if (_sessions.Count >= MaxClients || !IpcSocket.IsOwner(client))
             {
-                _logger.LogWarning("ipc client refused: {Reason}", _sessions.Count >= MaxClients ? "too many clients" : "it belongs to another user");
+                Logger.LogWarning("ipc client refused: {Reason}", _sessions.Count >= MaxClients ? "too many clients" : "it belongs to another user");
                 client.Dispose();
                 continue;
             }
 
             client.Blocking = false;
-            var session = new IpcSession(this, client, _nextToken++);
-            _sessions.Add(session.Token, session);
-            _poller.Add(session.Descriptor, session.Token, Interest.Read);
+            _sessions.Add(new IpcSession(this, client));
         }
     }
 
     private void Sweep()
     {
-        var now = MonotonicClock.Now;
+        _sweepPlanned = false;
         List<IpcSession>? late = null;
-        foreach (var session in _sessions.Values)
+        foreach (var session in _sessions)
         {
-            if (session.UnreadSince is { } since && now - since > WriteDeadline)
+            if (session.UnreadSince is { } since)
             {
-                (late ??= []).Add(session);
+                WantSweep();
+                if (_loop.Now - since > WriteDeadline)
+                {
+                    (late ??= []).Add(session);
+                }
             }
         }
 
-        if (_isResting)
-        {
-            _isResting = false;
-            _poller.Modify((int)_socket.Listener.Handle, ListenerToken, Interest.Read);
-        }
-
-        _sweepWanted = _sessions.Values.Any(static session => session.UnreadSince is not null);
         foreach (var session in late ?? [])
         {
-            _logger.LogWarning("ipc client cut: it did not read its replies for {Seconds} s", WriteDeadline.TotalSeconds);
+            Logger.LogWarning("ipc client cut: it did not read its replies for {Seconds} s", WriteDeadline.TotalSeconds);
             session.Dispose();
         }
     }

@@ -9,16 +9,19 @@ using Pilot.Ipc;
 
 namespace Pilot.Daemon.Ipc;
 
-/// <summary>One client in command mode. All members run on the server's thread, except where stated.</summary>
-internal sealed class IpcSession : IDisposable
+/// <summary>One client in command mode. All members belong to the loop thread, except where stated.</summary>
+internal sealed class IpcSession : IReadinessHandler, IDisposable
 {
     private const int MaxConcurrent = 64; // commands with an id; then the client waits
     private const int MaxReplyBytes = 16 * 1024 * 1024; // unread replies; then the client is cut
     private const int MaxEventBytes = 1024 * 1024; // unread replies above which events are dropped
     private const int PauseBytes = 1024 * 1024; // unread replies above which no further command is started
+    private const int MaxReadsPerTurn = 8; // of a line buffer's piece, so that other clients and the node get their turn
+    internal const int MaxLinesInRow = 64; // then the rest of the loop's turn comes first
 
     private readonly IpcServer _server;
     private readonly Socket _socket;
+    private readonly int _token;
     private readonly LineBuffer _lines = new();
     private readonly Queue<ReadOnlyMemory<byte>> _output = new();
     private readonly CancellationTokenSource _gone = new();
@@ -31,30 +34,39 @@ internal sealed class IpcSession : IDisposable
     private bool _inputEnded;
     private bool _failed; // the client broke the protocol: it gets the reason and is closed
     private bool _isClosed;
+    private int _linesInRow;
 
-    public IpcSession(IpcServer server, Socket socket, int token)
+    public IpcSession(IpcServer server, Socket socket)
     {
         _server = server;
         _socket = socket;
-        Token = token;
-        Descriptor = (int)socket.Handle;
+        _token = server.Loop.Watch((int)socket.Handle, this, Interest.Read);
     }
-
-    public int Token { get; }
-
-    public int Descriptor { get; }
 
     /// <summary>When the client began to leave output unread; null when all is written.</summary>
     public Instant? UnreadSince { get; private set; }
 
     /// <summary>Queues an event line; dropped when the client does not keep up. From any thread.</summary>
-    public void SendEvent(ReadOnlyMemory<byte> line) => _server.Post(() =>
+    public void SendEvent(ReadOnlyMemory<byte> line)
     {
-        if (!_isClosed && _handOver is null && _outputBytes < MaxEventBytes)
+        if (_server.Loop.IsOnLoop)
         {
-            Enqueue(line);
+            Write();
         }
-    });
+        else
+        {
+            _server.Loop.Post(Write);
+        }
+
+        void Write()
+        {
+            if (!_isClosed && _handOver is null && _outputBytes < MaxEventBytes)
+            {
+                Enqueue(line);
+                Settle();
+            }
+        }
+    }
 
     public void OnReady(in Readiness readiness)
     {
@@ -73,12 +85,7 @@ internal sealed class IpcSession : IDisposable
         if (readiness.IsWritable)
         {
             Flush();
-            if (!_isClosed)
-            {
-                // Lines and bytes that waited for room in the output.
-                ProcessLines();
-                Read();
-            }
+            Continue(); // with lines and bytes that waited for room in the output
         }
 
         Settle();
@@ -93,7 +100,7 @@ internal sealed class IpcSession : IDisposable
         }
 
         _isClosed = true;
-        _server.Remove(this);
+        Leave();
         _gone.Cancel();
         _gone.Dispose();
         _handOver?.Abandon();
@@ -102,9 +109,25 @@ internal sealed class IpcSession : IDisposable
         _server.Commands.SessionClosed(this);
     }
 
+    private void Leave()
+    {
+        _server.Remove(this);
+        _server.Loop.Unwatch(_token);
+    }
+
+    private void Continue()
+    {
+        if (!_isClosed)
+        {
+            ProcessLines();
+            Read();
+            Settle();
+        }
+    }
+
     private void Read()
     {
-        while (!_isClosed && _handOver is null && !_inputEnded && CanStart)
+        for (var reads = 0; reads < MaxReadsPerTurn && !_isClosed && _handOver is null && !_inputEnded && CanStart; reads++)
         {
             var count = _socket.Receive(_lines.GetMemory().Span, SocketFlags.None, out var error);
             if (error == SocketError.WouldBlock)
@@ -129,7 +152,7 @@ internal sealed class IpcSession : IDisposable
         }
     }
 
-    private bool CanStart => !_isBlocked && _running < MaxConcurrent && _outputBytes < PauseBytes;
+    private bool CanStart => !_isBlocked && _running < MaxConcurrent && _outputBytes < PauseBytes && _linesInRow < MaxLinesInRow;
 
     private void ProcessLines()
     {
@@ -150,6 +173,15 @@ internal sealed class IpcSession : IDisposable
                 }
 
                 return;
+            }
+
+            if (++_linesInRow == MaxLinesInRow)
+            {
+                _server.Loop.Post(() =>
+                {
+                    _linesInRow = 0;
+                    Continue();
+                });
             }
 
             if (line.IsEmpty)
@@ -184,19 +216,26 @@ internal sealed class IpcSession : IDisposable
         else
         {
             task.ContinueWith(
-                finished => _server.Post(() =>
+                finished =>
                 {
-                    Complete(request, finished, inOrder);
-                    if (!_isClosed)
+                    if (_server.Loop.IsOnLoop)
                     {
-                        ProcessLines();
-                        Read();
-                        Settle();
+                        Finish(finished);
                     }
-                }),
+                    else
+                    {
+                        _server.Loop.Post(() => Finish(finished));
+                    }
+                },
                 CancellationToken.None,
                 TaskContinuationOptions.ExecuteSynchronously,
                 TaskScheduler.Default);
+        }
+
+        void Finish(Task<CommandOutcome> finished)
+        {
+            Complete(request, finished, inOrder);
+            Continue();
         }
     }
 
@@ -320,8 +359,8 @@ internal sealed class IpcSession : IDisposable
         var isFlushed = _writing.IsEmpty && _output.Count == 0;
         if (isFlushed && _handOver is { } handOver)
         {
-            _isClosed = true; // for this server; the socket lives on in the engine
-            _server.Remove(this);
+            _isClosed = true; // for this server; the socket lives on as a stream's
+            Leave();
             _gone.Dispose();
             var early = _lines.Remaining.ToArray();
             _lines.Dispose();
@@ -350,7 +389,7 @@ internal sealed class IpcSession : IDisposable
         if (wanted != _interest)
         {
             _interest = wanted;
-            _server.ChangeInterest(this, wanted);
+            _server.Loop.ChangeInterest(_token, wanted);
         }
     }
 }

@@ -2,7 +2,7 @@ using Pilot.Engine;
 
 namespace Pilot.Daemon.Loop;
 
-/// <summary>One callback at a time of the loop's clock. Made by <see cref="EngineLoop.StartTimer"/>.</summary>
+/// <summary>One callback at a time of the loop's clock. Made by <see cref="EventLoop.StartTimer"/>.</summary>
 internal sealed class LoopTimer(Action callback)
 {
     private Action? _callback = callback;
