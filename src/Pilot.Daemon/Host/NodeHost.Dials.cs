@@ -62,6 +62,7 @@ internal sealed partial class NodeHost
         var operation = new PingOperation(nodeId, Stopwatch.GetTimestamp());
         var token = ++_nextToken;
         _pings.Add(token, operation);
+        Loop.RefreshNow();
         Node.Ping(Now, nodeId, token, timeout);
         return operation.Result.Task;
     }

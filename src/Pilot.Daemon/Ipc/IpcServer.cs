@@ -13,7 +13,6 @@ namespace Pilot.Daemon.Ipc;
 internal sealed class IpcServer : IReadinessHandler
 {
     private const int MaxClients = 4096;
-    private const int MaxAcceptsPerTurn = 64;
     private static readonly TimeSpan SweepInterval = TimeSpan.FromSeconds(1);
 
     private readonly EventLoop _loop;
@@ -64,38 +63,38 @@ internal sealed class IpcServer : IReadinessHandler
         }
     }
 
+    /// <summary>Takes one client; when more wait, the listener stays readable.</summary>
     public void OnReady(in Readiness readiness)
     {
-        for (var accepted = 0; accepted < MaxAcceptsPerTurn; accepted++)
+        Socket client;
+        try
         {
-            Socket client;
-            try
-            {
-                client = _socket.Listener.Accept();
-            }
-            catch (SocketException exception)
-            {
-                if (exception.SocketErrorCode is not (SocketError.WouldBlock or SocketError.ConnectionAborted))
-                {
-                    // Out of descriptors: the listener stays readable, so it rests for a while instead of spinning.
-                    Logger.LogWarning("ipc accept failed: {Error}", exception.Message);
-                    _loop.ChangeInterest(_token, Interest.None);
-                    _loop.StartTimer(SweepInterval, () => _loop.ChangeInterest(_token, Interest.Read));
-                }
-
-                return;
-            }
-
-            if (_sessions.Count >= MaxClients || !IpcSocket.IsOwner(client))
-            {
-                Logger.LogWarning("ipc client refused: {Reason}", _sessions.Count >= MaxClients ? "too many clients" : "it belongs to another user");
-                client.Dispose();
-                continue;
-            }
-
-            client.Blocking = false;
-            _sessions.Add(new IpcSession(this, client));
+            client = _socket.Listener.Accept();
         }
+        catch (SocketException exception)
+        {
+            if (exception.SocketErrorCode is not (SocketError.WouldBlock or SocketError.ConnectionAborted))
+            {
+                // Out of descriptors: the listener stays readable, so it rests for a while instead of spinning.
+                Logger.LogWarning("ipc accept failed: {Error}", exception.Message);
+                _loop.ChangeInterest(_token, Interest.None);
+                _loop.StartTimer(SweepInterval, () => _loop.ChangeInterest(_token, Interest.Read));
+            }
+
+            return;
+        }
+
+        if (_sessions.Count >= MaxClients || !IpcSocket.IsOwner(client))
+        {
+            Logger.LogWarning("ipc client refused: {Reason}", _sessions.Count >= MaxClients ? "too many clients" : "it belongs to another user");
+            client.Dispose();
+            return;
+        }
+
+        client.Blocking = false;
+        var session = new IpcSession(this, client);
+        _sessions.Add(session);
+        session.OnReady(new Readiness(_token, IsReadable: true, IsWritable: false, IsHangUp: false)); // most send their first line with the connect
     }
 
     private void Sweep()

@@ -95,8 +95,9 @@ internal sealed class EngineLoop : EventLoop, IReadinessHandler
 
         for (var round = 0; round < MaxRounds; round++)
         {
-            var delivered = Deliver();
+            // What answers a peer (acknowledgements, SYN-ACKs, pongs) leaves before local clients are served.
             var sent = Send();
+            var delivered = Deliver();
             if (sent == MaxSends)
             {
                 return true;

@@ -13,9 +13,9 @@ internal static class AppRole
     private const int MessageSize = 64;
     private const double WarmShare = 0.25; // of the bytes, not measured
 
-    // A daemon answers 200 pings and lets 10 dials of one peer through per second (its own limits); stay below.
+    // A daemon answers 200 pings per second (its own limit); stay below.
     private static readonly TimeSpan PingInterval = TimeSpan.FromMilliseconds(6);
-    private static readonly TimeSpan DialInterval = TimeSpan.FromMilliseconds(110);
+    private static readonly TimeSpan DialInterval = TimeSpan.FromMilliseconds(6);
 
     public static async Task<int> RunAsync(string socketPath)
     {

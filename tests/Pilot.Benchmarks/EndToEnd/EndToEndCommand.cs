@@ -2,7 +2,7 @@ using Pilot.Benchmarks.Engine;
 
 namespace Pilot.Benchmarks.EndToEnd;
 
-/// <summary><c>end-to-end [--quick] [--json FILE] [--ladder[=RUNG]]</c>: what <c>tests/bench</c> runs.</summary>
+/// <summary><c>end-to-end [--quick] [--only=latency] [--json FILE] [--ladder[=RUNG]]</c>: what <c>tests/bench</c> runs.</summary>
 internal static class EndToEndCommand
 {
     private const int AllocationSegment = 1152;
@@ -12,6 +12,7 @@ internal static class EndToEndCommand
         var quick = false;
         string? json = null;
         string? ladder = null;
+        var latencyOnly = false;
         for (var i = 0; i < args.Length; i++)
         {
             switch (args[i])
@@ -21,6 +22,9 @@ internal static class EndToEndCommand
                     break;
                 case "--json" when i + 1 < args.Length:
                     json = args[++i];
+                    break;
+                case "--only=latency":
+                    latencyOnly = true;
                     break;
                 case "--ladder":
                     ladder = string.Empty;
@@ -37,7 +41,7 @@ internal static class EndToEndCommand
         var runs = quick ? 2 : 5;
         if (ladder is null)
         {
-            await MeasureAsync(report, runs, quick).ConfigureAwait(false);
+            await MeasureAsync(report, runs, quick, latencyOnly).ConfigureAwait(false);
         }
         else
         {
@@ -53,13 +57,17 @@ internal static class EndToEndCommand
         return 0;
     }
 
-    private static async Task MeasureAsync(BenchmarkReport report, int runs, bool quick)
+    private static async Task MeasureAsync(BenchmarkReport report, int runs, bool quick, bool latencyOnly)
     {
         Say("starting a rendezvous and two daemons");
         await using var network = await BenchmarkNetwork.StartAsync().ConfigureAwait(false);
-        Say("idle memory and start-up");
-        await FootprintScenario.MeasureMemoryAsync(network, report).ConfigureAwait(false);
-        await FootprintScenario.MeasureStartUpAsync(network, report, quick ? 5 : 20).ConfigureAwait(false);
+        if (!latencyOnly)
+        {
+            Say("idle memory and start-up");
+            await FootprintScenario.MeasureMemoryAsync(network, report).ConfigureAwait(false);
+            await FootprintScenario.MeasureStartUpAsync(network, report, quick ? 5 : 20).ConfigureAwait(false);
+        }
+
         Say("warming up");
         var throughput = new ThroughputScenario(network, report, quick ? 1 : 2);
         var latency = new LatencyScenario(network, report, throughput, quick ? 100 : 400);
@@ -69,8 +77,12 @@ internal static class EndToEndCommand
             await latency.PrepareAsync().ConfigureAwait(false);
             for (var run = 1; run <= runs; run++)
             {
-                Say($"run {run} of {runs}: throughput");
-                await throughput.RunAsync().ConfigureAwait(false);
+                if (!latencyOnly)
+                {
+                    Say($"run {run} of {runs}: throughput");
+                    await throughput.RunAsync().ConfigureAwait(false);
+                }
+
                 Say($"run {run} of {runs}: latency");
                 await latency.RunAsync().ConfigureAwait(false);
             }

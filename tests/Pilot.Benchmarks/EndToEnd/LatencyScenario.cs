@@ -14,7 +14,7 @@ internal sealed class LatencyScenario(BenchmarkNetwork network, BenchmarkReport 
     {
         await _b.EchoAsync(EchoPort).ConfigureAwait(false);
         await _a.PingAsync(network.B.Address, BulkBatch).ConfigureAwait(false);
-        await _a.MessageAsync(network.B.Address, EchoPort, BulkBatch).ConfigureAwait(false);
+        await _a.MessageAsync(network.B.Address, EchoPort, 5 * BulkBatch).ConfigureAwait(false);
     }
 
     public async Task RunAsync()
@@ -23,8 +23,8 @@ internal sealed class LatencyScenario(BenchmarkNetwork network, BenchmarkReport 
         Add("ping", "ping", reported);
         Add("ping_call", "ping, waiting time of the application", waited);
 
-        Add("dial", "dial, tunnel up", await _a.DialAsync(network.B.Address, EchoPort, samples / 10).ConfigureAwait(false));
-        Add("message", "connect, message and reply", await _a.MessageAsync(network.B.Address, EchoPort, samples / 10).ConfigureAwait(false));
+        Add("dial", "dial, tunnel up", await _a.DialAsync(network.B.Address, EchoPort, samples).ConfigureAwait(false));
+        Add("message", "connect, message and reply", await _a.MessageAsync(network.B.Address, EchoPort, samples).ConfigureAwait(false));
 
         var transfer = bulk.BulkAsync(BulkSeconds);
         var loaded = new List<double>();
