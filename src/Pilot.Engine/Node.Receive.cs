@@ -270,7 +270,7 @@ public sealed partial class Node
             return;
         }
 
-        if (!Packet.TryParse(packet, out PacketHeader inner, out ReadOnlySpan<byte> payload) || inner.Destination.Node != _context.NodeId)
+        if (!Packet.TryParseAuthenticated(packet, out PacketHeader inner, out ReadOnlySpan<byte> payload) || inner.Destination.Node != _context.NodeId)
         {
             _context.Statistics.Refused++;
             return;

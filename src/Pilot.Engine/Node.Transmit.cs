@@ -151,7 +151,7 @@ public sealed partial class Node
         for (int i = 0; i < MaxBatch && !entry.IsRemoved && entry.Connection.TryTransmit(now, _loopback, out int length); i++)
         {
             any = true;
-            if (Packet.TryParse(_loopback.AsSpan(0, length), out PacketHeader header, out ReadOnlySpan<byte> payload))
+            if (Packet.TryParseAuthenticated(_loopback.AsSpan(0, length), out PacketHeader header, out ReadOnlySpan<byte> payload))
             {
                 OnStreamPacket(now, null, header, payload);
             }
@@ -173,7 +173,7 @@ public sealed partial class Node
         Span<byte> packet = _context.Scratch(Packet.HeaderSize + Packet.MaxPayload);
         for (int i = 0; i < 4 && entry.Connection.TryTransmit(now, packet, out int length); i++)
         {
-            if (!Packet.TryParse(packet[..length], out PacketHeader header, out ReadOnlySpan<byte> payload))
+            if (!Packet.TryParseAuthenticated(packet[..length], out PacketHeader header, out ReadOnlySpan<byte> payload))
             {
                 continue;
             }

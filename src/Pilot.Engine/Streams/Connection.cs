@@ -166,6 +166,8 @@ public sealed partial class Connection
 
     private bool HasReports => (Features & StreamFeatures.Reports) != 0;
 
+    private bool NeedsNoChecksum => (Features & StreamFeatures.NoChecksum) != 0;
+
     private bool HasHalfClose => (Features & StreamFeatures.HalfClose) != 0;
 
     private bool HasOutstanding => _sendNext > _send.Start;

@@ -13,6 +13,8 @@ internal enum StreamFeatures : uint
     ByteWindow = 2,
     /// <summary>SACK travels in reports (packets without flags), so a payload with the ACK flag is always data.</summary>
     Reports = 4,
+    /// <summary>Data packets carry no checksum: the frame around them is authenticated.</summary>
+    NoChecksum = 8,
 }
 
 /// <summary>The option list in the payload of SYN and SYN-ACK (chapter 02 section 4.7, docs/wire.md "SYN options").</summary>
@@ -42,7 +44,7 @@ internal readonly record struct SynOptions(
             shift++;
         }
         return new SynOptions(
-            StreamFeatures.HalfClose | StreamFeatures.ByteWindow | StreamFeatures.Reports,
+            StreamFeatures.HalfClose | StreamFeatures.ByteWindow | StreamFeatures.Reports | StreamFeatures.NoChecksum,
             shift, (uint)Math.Min(options.ReceiveBufferNear, options.ReceiveBufferLimit), options.MaxReceiveSegment, StreamConstants.ExtendedSackBlocks);
     }
 

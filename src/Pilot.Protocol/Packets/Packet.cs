@@ -28,12 +28,19 @@ public static class Packet
     public static bool TryParse(ReadOnlySpan<byte> packet, out PacketHeader header, out ReadOnlySpan<byte> payload) =>
         TryParse(packet, out header, out payload, out _);
 
+    /// <summary>Decodes a packet out of a frame that was authenticated: a checksum of 0 says that none was computed (docs/wire.md, feature 8).</summary>
+    public static bool TryParseAuthenticated(ReadOnlySpan<byte> packet, out PacketHeader header, out ReadOnlySpan<byte> payload) =>
+        TryParse(packet, checksumIsOptional: true, out header, out payload, out _);
+
     /// <summary>Decodes and verifies a packet. Bytes behind the payload are ignored. Never throws.</summary>
     /// <param name="packet">The received bytes.</param>
     /// <param name="header">The header, or default.</param>
     /// <param name="payload">A slice of <paramref name="packet"/>, or empty.</param>
     /// <param name="error">The first check that failed.</param>
-    public static bool TryParse(ReadOnlySpan<byte> packet, out PacketHeader header, out ReadOnlySpan<byte> payload, out PacketError error)
+    public static bool TryParse(ReadOnlySpan<byte> packet, out PacketHeader header, out ReadOnlySpan<byte> payload, out PacketError error) =>
+        TryParse(packet, checksumIsOptional: false, out header, out payload, out error);
+
+    private static bool TryParse(ReadOnlySpan<byte> packet, bool checksumIsOptional, out PacketHeader header, out ReadOnlySpan<byte> payload, out PacketError error)
     {
         header = default;
         payload = default;
@@ -51,7 +58,8 @@ public static class Packet
         }
 
         packet = packet[..(HeaderSize + length)];
-        if (BinaryPrimitives.ReadUInt32BigEndian(packet[ChecksumOffset..]) != Checksum(packet))
+        uint checksum = BinaryPrimitives.ReadUInt32BigEndian(packet[ChecksumOffset..]);
+        if (!(checksum == 0 && checksumIsOptional) && checksum != Checksum(packet))
         {
             error = PacketError.ChecksumMismatch;
             return false;
@@ -87,8 +95,12 @@ public static class Packet
     }
 
     /// <summary>Writes the header in front of a payload that already stands at <c>destination[34..]</c> and computes the checksum over both; returns 34 + payload length.</summary>
+    /// <param name="destination">Room for the packet, its payload in place.</param>
+    /// <param name="header">The header.</param>
+    /// <param name="payloadLength">Bytes of the payload.</param>
+    /// <param name="withChecksum">False: 0 stands in its place, for peers that take it so inside an authenticated frame.</param>
     /// <exception cref="ArgumentException">The payload is longer than 65535 bytes or the destination too small.</exception>
-    public static int WriteHeader(Span<byte> destination, in PacketHeader header, int payloadLength)
+    public static int WriteHeader(Span<byte> destination, in PacketHeader header, int payloadLength, bool withChecksum = true)
     {
         CheckRoom(destination.Length, payloadLength);
         Span<byte> packet = destination[..(HeaderSize + payloadLength)];
@@ -102,7 +114,7 @@ public static class Packet
         BinaryPrimitives.WriteUInt32BigEndian(packet[SequenceOffset..], header.Sequence);
         BinaryPrimitives.WriteUInt32BigEndian(packet[AcknowledgementOffset..], header.Acknowledgement);
         BinaryPrimitives.WriteUInt16BigEndian(packet[WindowOffset..], header.Window);
-        BinaryPrimitives.WriteUInt32BigEndian(packet[ChecksumOffset..], Checksum(packet));
+        BinaryPrimitives.WriteUInt32BigEndian(packet[ChecksumOffset..], withChecksum ? Checksum(packet) : 0);
         return packet.Length;
     }
 

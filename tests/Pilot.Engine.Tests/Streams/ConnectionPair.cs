@@ -120,7 +120,7 @@ internal sealed class ConnectionPair
         while (_flying.TryPeek(out (bool ToLeft, byte[] Packet) item, out first) && first.At <= Now.Ticks)
         {
             _flying.Dequeue();
-            Assert.True(Packet.TryParse(item.Packet, out PacketHeader header, out ReadOnlySpan<byte> payload), "broken packet");
+            Assert.True(Packet.TryParseAuthenticated(item.Packet, out PacketHeader header, out ReadOnlySpan<byte> payload), "broken packet");
             (item.ToLeft ? Left : Right).Receive(Now, header, payload);
         }
         Due(Left);
@@ -170,7 +170,7 @@ internal sealed class ConnectionPair
         {
             Assert.True(i < 100_000, "transmits without end");
             byte[] packet = _buffer.AsSpan(0, length).ToArray();
-            Assert.True(Packet.TryParse(packet, out PacketHeader header, out ReadOnlySpan<byte> payload), "broken packet");
+            Assert.True(Packet.TryParseAuthenticated(packet, out PacketHeader header, out ReadOnlySpan<byte> payload), "broken packet");
             WirePacket wire = new(Now, fromLeft, header, IsRecording || Drop is not null ? payload.ToArray() : []);
             if (IsRecording)
             {

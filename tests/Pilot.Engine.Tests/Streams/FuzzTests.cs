@@ -97,7 +97,7 @@ public sealed class FuzzTests
             for (int sent = 0; connection.TryTransmit(now, buffer, out int length); sent++)
             {
                 Assert.True(sent < 5000, "transmits without end");
-                Assert.True(Packet.TryParse(buffer.AsSpan(0, length), out PacketHeader header, out ReadOnlySpan<byte> payload));
+                Assert.True(Packet.TryParseAuthenticated(buffer.AsSpan(0, length), out PacketHeader header, out ReadOnlySpan<byte> payload));
                 if (header.Flags == PacketFlags.Ack && SequenceNumber.IsAfter(header.Sequence + (uint)payload.Length, highest))
                 {
                     highest = header.Sequence + (uint)payload.Length;

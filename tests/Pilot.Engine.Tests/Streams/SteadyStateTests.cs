@@ -19,7 +19,7 @@ public sealed class SteadyStateTests
         PilotAddress two = PilotAddress.OfNode(2);
         _left = Connection.Dial(1, one, 1, two, 2, 7, ConnectionOptions.Default, _pool, _now, default);
         Assert.True(_left.TryTransmit(_now, _packets, out int length));
-        Assert.True(Packet.TryParse(_packets.AsSpan(0, length), out PacketHeader syn, out ReadOnlySpan<byte> payload));
+        Assert.True(Packet.TryParseAuthenticated(_packets.AsSpan(0, length), out PacketHeader syn, out ReadOnlySpan<byte> payload));
         _right = Connection.Accept(2, syn, payload, 9, ConnectionOptions.Default, _pool, _now);
         _left.MaxSegmentPayload = _right.MaxSegmentPayload = 4096;
     }
@@ -80,7 +80,7 @@ public sealed class SteadyStateTests
         {
             Span<byte> packet = _packets.AsSpan(at, _lengths[i]);
             at += _lengths[i];
-            Assert.True(Packet.TryParse(packet, out PacketHeader header, out ReadOnlySpan<byte> payload));
+            Assert.True(Packet.TryParseAuthenticated(packet, out PacketHeader header, out ReadOnlySpan<byte> payload));
             if (!(dropFirst && i == 0))
             {
                 to.Receive(_now, header, payload);

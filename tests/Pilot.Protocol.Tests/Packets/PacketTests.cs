@@ -25,6 +25,26 @@ public sealed class PacketTests
     }
 
     [Fact]
+    public void A_packet_without_checksum_is_taken_only_out_of_an_authenticated_frame()
+    {
+        var random = new Random(5);
+        byte[] packet = new byte[Packet.HeaderSize + 50];
+        random.NextBytes(packet);
+        PacketHeader header = RandomHeader(random);
+        Assert.Equal(packet.Length, Packet.WriteHeader(packet, header, 50, withChecksum: false));
+        Assert.Equal([0, 0, 0, 0], packet[30..34]);
+        Assert.False(Packet.TryParse(packet, out _, out _, out PacketError error));
+        Assert.Equal(PacketError.ChecksumMismatch, error);
+        Assert.True(Packet.TryParseAuthenticated(packet, out PacketHeader read, out ReadOnlySpan<byte> payload));
+        Assert.Equal(header, read);
+        Assert.Equal(50, payload.Length);
+
+        // A wrong checksum stays wrong.
+        packet[33] = 1;
+        Assert.False(Packet.TryParseAuthenticated(packet, out _, out _));
+    }
+
+    [Fact]
     public void Every_single_bit_error_is_detected()
     {
         var random = new Random(4);

@@ -69,7 +69,7 @@ internal sealed class PilotFlow : IFlow
 
         public void OnPacket(Instant now, ReadOnlySpan<byte> packet)
         {
-            Assert.True(Packet.TryParse(packet, out PacketHeader header, out ReadOnlySpan<byte> payload));
+            Assert.True(Packet.TryParseAuthenticated(packet, out PacketHeader header, out ReadOnlySpan<byte> payload));
             Connection!.Receive(now, header, payload);
             Connection.TakeSignals();
             Write(now);
@@ -122,7 +122,7 @@ internal sealed class PilotFlow : IFlow
 
         public void OnPacket(Instant now, ReadOnlySpan<byte> packet)
         {
-            Assert.True(Packet.TryParse(packet, out PacketHeader header, out ReadOnlySpan<byte> payload));
+            Assert.True(Packet.TryParseAuthenticated(packet, out PacketHeader header, out ReadOnlySpan<byte> payload));
             if (Connection is null)
             {
                 Connection = Connection.Accept(2, header, payload, isn, options, pool, now);
