@@ -263,19 +263,17 @@ internal sealed class DaemonService(DaemonSettings settings, ILoggerFactory logg
 
     private NodeOptions NodeOptions()
     {
-        var defaults = ConnectionOptions.Default;
-        var options = new NodeOptions
+        return new NodeOptions
         {
             IsPublic = settings.Public,
             AcceptRegistryTrust = settings.AcceptRegistryTrust,
             BufferLimit = Math.Min(ChunkPool.DefaultLimit, GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / BufferPartOfMemory),
             BufferMemory = MappedMemory.ForThisSystem(),
-            Streams = new ConnectionOptions { TimeWait = settings.TimeWait ?? defaults.TimeWait, IdleTimeout = settings.IdleTimeout },
+            Streams = new ConnectionOptions { TimeWait = settings.TimeWait, IdleTimeout = settings.IdleTimeout },
+            SynRatePerSecond = settings.SynRateLimit,
+            MaxConnectionsPerPort = settings.MaxConnectionsPerPort,
+            MaxConnections = settings.MaxConnections,
         };
-        options.SynRatePerSecond = settings.SynRateLimit ?? options.SynRatePerSecond;
-        options.MaxConnectionsPerPort = settings.MaxConnectionsPerPort ?? options.MaxConnectionsPerPort;
-        options.MaxConnections = settings.MaxConnections ?? options.MaxConnections;
-        return options;
     }
 
     private async Task ReportReadyAsync(RegistrySession session)

@@ -15,13 +15,13 @@ try
     if (loaded.UsageError is { } usageError)
     {
         Console.Error.WriteLine(usageError);
-        Console.Error.Write(SettingsLoader.Usage);
+        Console.Error.Write(DaemonFlags.All.Usage);
         return 2;
     }
 
     if (loaded.ShowHelp)
     {
-        Console.Write(SettingsLoader.Usage);
+        Console.Write(DaemonFlags.All.Usage);
         return 0;
     }
 

@@ -8,16 +8,16 @@ using Serilog.Events;
 Settings settings;
 try
 {
-    settings = Flags.Parse(args, Environment.GetEnvironmentVariable);
+    settings = RendezvousFlags.Parse(args, Environment.GetEnvironmentVariable);
 }
 catch (HelpRequestedException)
 {
-    await Console.Error.WriteAsync(Flags.Usage);
+    await Console.Error.WriteAsync(RendezvousFlags.Usage);
     return 0;
 }
 catch (UsageException e)
 {
-    await Console.Error.WriteAsync($"{e.Message}\n{Flags.Usage}");
+    await Console.Error.WriteAsync($"{e.Message}\n{RendezvousFlags.Usage}");
     return 2;
 }
 catch (StartException e)
@@ -29,7 +29,7 @@ catch (StartException e)
 await using Logger log = CreateLogger(settings);
 try
 {
-    log.ForContext("Version", typeof(Flags).Assembly.GetName().Version?.ToString(3)).Information("starting rendezvous server");
+    log.ForContext("Version", typeof(RendezvousFlags).Assembly.GetName().Version?.ToString(3)).Information("starting rendezvous server");
     await using RendezvousHost host = await RendezvousHost.StartAsync(settings, log);
     Announce(host, settings, log);
     if (settings.ReadyFile.Length > 0)

@@ -1,4 +1,5 @@
 using Pilot.Daemon.Configuration;
+using Pilot.Flags;
 
 namespace Pilot.Daemon.Tests;
 
@@ -84,7 +85,7 @@ public sealed class SettingsTests : IDisposable
     [InlineData("2.5", 2.5)]
     public void Durations_are_read_in_go_style(string text, double seconds)
     {
-        Assert.True(FlagValue.TryDuration(text, out var value));
+        Assert.True(GoValue.TryDuration(text, out var value));
         Assert.Equal(seconds, value.TotalSeconds, 6);
     }
 
@@ -94,7 +95,7 @@ public sealed class SettingsTests : IDisposable
     [InlineData("5x")]
     [InlineData("1..2s")]
     [InlineData("-1s")]
-    public void What_is_no_duration_is_refused(string text) => Assert.False(FlagValue.TryDuration(text, out _));
+    public void What_is_no_duration_is_refused(string text) => Assert.False(GoValue.TryDuration(text, out _));
 
     private DaemonSettings Load(params string[] arguments) => SettingsLoader.Load(arguments, _environment).Settings!;
 }

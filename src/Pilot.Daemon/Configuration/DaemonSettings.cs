@@ -32,7 +32,7 @@ internal sealed record DaemonSettings
     public required IReadOnlyList<string> Beacons { get; init; }
 
     /// <summary>Tunnel socket <c>host:port</c>, host may be empty; port 0 = last used one, else any.</summary>
-    public string Listen { get; init; } = ":0";
+    public string Listen { get; init; } = DaemonFlags.Listen.Default;
 
     public required string SocketPath { get; init; }
 
@@ -55,24 +55,24 @@ internal sealed record DaemonSettings
     public bool NoEcho { get; init; }
 
     /// <summary>Registry heartbeat interval (07 §8).</summary>
-    public TimeSpan KeepAlive { get; init; } = TimeSpan.FromSeconds(30);
+    public TimeSpan KeepAlive { get; init; } = DaemonFlags.KeepAlive.Default;
 
     /// <summary>Zero = streams are never closed for being idle (00 §10 rule 16).</summary>
     public TimeSpan IdleTimeout { get; init; }
 
-    public TimeSpan? TimeWait { get; init; }
+    public TimeSpan TimeWait { get; init; } = DaemonFlags.TimeWait.Default;
 
-    public int? SynRateLimit { get; init; }
+    public int SynRateLimit { get; init; } = DaemonFlags.SynRateLimit.Default;
 
-    public int? MaxConnectionsPerPort { get; init; }
+    public int MaxConnectionsPerPort { get; init; } = DaemonFlags.MaxConnectionsPerPort.Default;
 
-    public int? MaxConnections { get; init; }
+    public int MaxConnections { get; init; } = DaemonFlags.MaxConnections.Default;
 
     public TrustAutoApprove AutoApprove { get; init; }
 
     public bool AcceptRegistryTrust { get; init; }
 
-    public string LogLevel { get; init; } = "info";
+    public string LogLevel { get; init; } = DaemonFlags.LogLevel.Default;
 
     public bool LogJson { get; init; }
 
@@ -80,7 +80,7 @@ internal sealed record DaemonSettings
     public string? LogFile { get; init; }
 
     /// <summary>Log lines on stderr as well.</summary>
-    public bool LogConsole { get; init; } = true;
+    public bool LogConsole { get; init; } = DaemonFlags.LogConsole.Default;
 
     /// <summary>Things to say once the log is open.</summary>
     public IReadOnlyList<string> Warnings { get; init; } = [];

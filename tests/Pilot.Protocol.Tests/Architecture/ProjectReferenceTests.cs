@@ -10,9 +10,10 @@ public sealed class ProjectReferenceTests
     {
         ["Pilot.Protocol"] = [],
         ["Pilot.Ipc"] = [],
+        ["Pilot.Flags"] = [],
         ["Pilot.Engine"] = ["Pilot.Protocol"],
-        ["Pilot.Daemon"] = ["Pilot.Engine", "Pilot.Protocol", "Pilot.Ipc"],
-        ["Pilot.Rendezvous"] = ["Pilot.Protocol"],
+        ["Pilot.Daemon"] = ["Pilot.Engine", "Pilot.Protocol", "Pilot.Ipc", "Pilot.Flags"],
+        ["Pilot.Rendezvous"] = ["Pilot.Protocol", "Pilot.Flags"],
         ["Pilot.Client"] = ["Pilot.Ipc"],
         ["Pilot.Cli"] = ["Pilot.Client"],
         ["Pilot.Gateway"] = ["Pilot.Client"],

@@ -6,7 +6,7 @@ namespace Pilot.Rendezvous.Tests.Server;
 
 public sealed class FlagTests
 {
-    private static Settings Parse(params string[] args) => Flags.Parse(args, _ => null);
+    private static Settings Parse(params string[] args) => RendezvousFlags.Parse(args, _ => null);
 
     [Fact]
     public void Both_dash_styles_and_both_value_styles()
@@ -33,6 +33,46 @@ public sealed class FlagTests
     [InlineData("-h")]
     [InlineData("--help")]
     public void Help_is_help(string flag) => Assert.Throws<HelpRequestedException>(() => Parse(flag));
+
+    [Theory]
+    [InlineData("flag provided but not defined: -bogus", "--bogus=1")]
+    [InlineData("flag provided but not defined: -tls:true", "-tls:true")]
+    [InlineData("flag needs an argument: -registry-addr", "-tls", "-registry-addr")]
+    [InlineData("unexpected argument: false", "-tls", "false")]
+    [InlineData("unexpected argument: @/dev/null", "@/dev/null")]
+    [InlineData("unexpected argument: [diagram]", "[diagram]", "-tls")]
+    [InlineData("unexpected argument: rendezvous", "rendezvous")]
+    [InlineData("invalid boolean value \"perhaps\" for flag -tls: not a boolean", "-tls=perhaps")]
+    [InlineData("invalid value \"ten\" for flag -limit-queries: not a number", "-limit-queries", "ten")]
+    [InlineData("invalid value \"\" for flag -limit-queries: not a number", "-limit-queries=")]
+    [InlineData("invalid value \"lax\" for flag -policy: must be strict or reference", "-policy", "lax")]
+    [InlineData("invalid value \"nothing\" for flag -policy-except: unknown rule nothing", "-policy-except=nothing")]
+    public void The_mistake_is_named(string message, params string[] args) => Assert.Equal(message, Assert.Throws<UsageException>(() => Parse(args)).Message);
+
+    [Fact]
+    public void Values_may_look_like_anything_the_last_one_wins_lists_add_up()
+    {
+        Assert.Equal("-tls", Parse("-store", "-tls").Store);
+        Assert.Equal("@file", Parse("-store", "@file").Store);
+        Assert.Equal("/var/rendezvous", Parse("-store=/var/rendezvous").Store);
+        Assert.Equal("b", Parse("-store=a", "--store", "b").Store);
+        Assert.Equal("", Parse("-registry-addr=").RegistryAddress);
+        Assert.Equal(["a:1", "b:2", "c:3"], Parse("-beacon-allow", "a:1,b:2", "-beacon-allow=c:3").AllowedBeacons);
+        Assert.Equal(RegistryPolicy.KeyExpiry | RegistryPolicy.Retention, Parse("-policy-except", "key-expiry", "-policy-except", "retention").Exceptions);
+    }
+
+    [Fact]
+    public void The_page_about_flags_shows_the_help()
+    {
+        DirectoryInfo? at = new(AppContext.BaseDirectory);
+        while (!File.Exists(Path.Combine(at.FullName, "Pilot.sln")))
+        {
+            at = at.Parent ?? throw new InvalidOperationException($"no Pilot.sln above {AppContext.BaseDirectory}");
+        }
+
+        Assert.Contains($"```\n{RendezvousFlags.Usage}```\n", File.ReadAllText(Path.Combine(at.FullName, "docs", "flags.md")), StringComparison.Ordinal);
+        Assert.Contains("\n  -limit-queries N\n    \tqueries per minute (default 500)\n", RendezvousFlags.Usage, StringComparison.Ordinal);
+    }
 
     [Fact]
     public void Policy_and_its_exceptions()
@@ -71,7 +111,7 @@ public sealed class FlagTests
         }
 
         Assert.Throws<StartException>(() => Parse("-config", file));
-        Assert.Equal("from env", Flags.Parse([], _ => "from env").AdminToken);
+        Assert.Equal("from env", RendezvousFlags.Parse([], _ => "from env").AdminToken);
     }
 
     [Fact]
