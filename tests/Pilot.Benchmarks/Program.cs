@@ -3,6 +3,7 @@ using Pilot.Benchmarks;
 using Pilot.Benchmarks.EndToEnd;
 using Pilot.Benchmarks.Engine;
 using Pilot.Benchmarks.Link;
+using Pilot.Benchmarks.Rendezvous;
 using Pilot.Benchmarks.Yardstick;
 using Pilot.Client;
 
@@ -39,6 +40,8 @@ static async Task<int> RunAsync(string[] args)
             return await AppRole.RunAsync(socketPath).ConfigureAwait(false);
         case ["end-to-end", .. var rest]:
             return await EndToEndCommand.RunAsync(rest).ConfigureAwait(false);
+        case ["rendezvous", .. var rest]:
+            return await RendezvousCommand.RunAsync(rest).ConfigureAwait(false);
         case ["engine"]:
             EngineBenchmarks.Run(static (_, _) => { });
             return 0;
@@ -49,6 +52,8 @@ static async Task<int> RunAsync(string[] args)
                 """
                 usage: end-to-end [--quick] [--json FILE] [--ladder[=RUNG]]
                        yardstick [--runs N] [--megabytes N]
+                       rendezvous [--nodes N] [--connections N] [--seconds N] [--postgres] [--json FILE]
+                       rendezvous crash [--rounds N]
                        engine
                        udp-link A B [near=PORT] [far=PORT] [rate=Mb/s] [rtt=ms] [jitter=ms] [loss=%] [burst=N] [queue=N] [reorder=%] [mtu=N] [seed=N]
                 """).ConfigureAwait(false);

@@ -75,6 +75,13 @@ internal sealed class ServerProcess : IDisposable
         }
     }
 
+    /// <summary>Ends it by force.</summary>
+    public void Kill()
+    {
+        _process.Kill();
+        _process.WaitForExit();
+    }
+
     public void Dispose()
     {
         if (!_process.HasExited)

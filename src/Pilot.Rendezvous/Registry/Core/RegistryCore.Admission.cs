@@ -61,8 +61,8 @@ internal sealed partial class RegistryCore
         uint node = request.GetUInt32("node_id");
         switch (request.Type)
         {
-            case "heartbeat": return Task(request, node, Challenge.Heartbeat(node));
-            case "poll_handshakes": return Task(request, node, Challenge.PollHandshakes(node));
+            case "heartbeat": return Task(request, node, Challenge.Heartbeat(node)) with { KnownValid = State.Nodes.GetValueOrDefault(node)?.HeartbeatSignature };
+            case "poll_handshakes": return Task(request, node, Challenge.PollHandshakes(node)) with { KnownValid = State.Nodes.GetValueOrDefault(node)?.PollSignature };
             case "report_trust": return Task(request, node, Challenge.ReportTrust(node, request.GetUInt32("peer_id")));
             case "revoke_trust": return Task(request, node, Challenge.RevokeTrust(node, request.GetUInt32("peer_id")));
             case "respond_handshake": return Task(request, node, Challenge.Respond(node, request.GetUInt32("peer_id")));

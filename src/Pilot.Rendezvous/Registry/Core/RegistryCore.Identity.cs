@@ -118,6 +118,12 @@ internal sealed partial class RegistryCore
         node.ProofIp = turn.Connection.Source.Ip;
         node.ProofAt = turn.Now;
         Touch(node.Id);
+        switch (turn.Request.Type)
+        {
+            case "heartbeat": node.HeartbeatSignature = verdict.Bytes; break;
+            case "poll_handshakes": node.PollSignature = verdict.Bytes; break;
+        }
+
         if (!node.Proven)
         {
             turn.Emit(new NodeProven(node.Id));

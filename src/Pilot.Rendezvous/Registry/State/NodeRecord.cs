@@ -22,7 +22,16 @@ internal sealed class NodeRecord
 
     public required uint Id { get; init; }
 
-    public PublicKey Key { get; set; }
+    public PublicKey Key
+    {
+        get;
+        set
+        {
+            field = value;
+            HeartbeatSignature = null;
+            PollSignature = null;
+        }
+    }
 
     /// <summary>The key's text as it was sent, when it is not canonical base64 (reference policy only).</summary>
     public string? KeyAlias { get; set; }
@@ -94,6 +103,13 @@ internal sealed class NodeRecord
     /// <summary>Last time another process on the same store said that the node is connected there.</summary>
     [JsonIgnore]
     public DateTimeOffset ConnectedElsewhere { get; set; }
+
+    /// <summary>The signatures of the two requests that every daemon repeats, once they were found valid for the present key.</summary>
+    [JsonIgnore]
+    public byte[]? HeartbeatSignature { get; set; }
+
+    [JsonIgnore]
+    public byte[]? PollSignature { get; set; }
 
     public void ClearAttributes()
     {
