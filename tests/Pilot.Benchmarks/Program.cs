@@ -1,7 +1,9 @@
 using System.Globalization;
+using System.Net.Sockets;
 using Pilot.Benchmarks;
 using Pilot.Benchmarks.EndToEnd;
 using Pilot.Benchmarks.Engine;
+using Pilot.Benchmarks.Fairness;
 using Pilot.Benchmarks.Link;
 using Pilot.Benchmarks.Rendezvous;
 using Pilot.Benchmarks.Yardstick;
@@ -12,7 +14,7 @@ try
 {
     return await RunAsync(args).ConfigureAwait(false);
 }
-catch (Exception exception) when (exception is BenchmarkException or PilotException or IOException)
+catch (Exception exception) when (exception is BenchmarkException or PilotException or IOException or SocketException)
 {
     await Console.Error.WriteLineAsync($"error: {string.Join(' ', args)}: {exception.Message}").ConfigureAwait(false);
     return 1;
@@ -47,10 +49,16 @@ static async Task<int> RunAsync(string[] args)
             return 0;
         case ["udp-link", var a, var b, .. var words]:
             return await LinkRole.RunAsync(a, b, words).ConfigureAwait(false);
+        case ["tun-link", var a, var b]:
+            return await LinkRole.RunTunAsync(a, b).ConfigureAwait(false);
+        case ["tcp-sink", var address]:
+            return TcpRole.Sink(address);
+        case ["tcp-source", var address, var port, var seconds, var control]:
+            return TcpRole.Source(address, int.Parse(port), double.Parse(seconds), control);
         default:
             await Console.Error.WriteLineAsync(
                 """
-                usage: end-to-end [--quick] [--json FILE] [--ladder[=RUNG]]
+                usage: end-to-end [--quick] [--only=latency] [--json FILE] [--runs N] [--ladder[=RUNG] | --fairness[=CASE]]
                        yardstick [--runs N] [--megabytes N]
                        rendezvous [--nodes N] [--connections N] [--seconds N] [--postgres] [--json FILE]
                        rendezvous crash [--rounds N]

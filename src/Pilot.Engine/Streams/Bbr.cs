@@ -29,7 +29,7 @@ internal sealed partial class Bbr : ICongestionController
     private const int StartupLossPercent = 20;   // a round with more loss ends it as well
     private const int ExcessLossPercent = 30;    // a round with more loss bounds the model
     private const int ExcessLossSegments = 8;
-    private const int StartupLossSegments = 64;  // losses in a small flight may be chance: fewer end startup only when the rate does not grow any more
+    private const int StartupLossSegments = 16;  // losses in a small flight may be chance: fewer end startup only when the rate does not grow any more
     private const int DeepDrainGain = 210;       // 0.82: below the product, so that a minimum measured in a queue betrays itself
     private const int DeepDrainCycles = 2;       // in every second cycle
     private const int ProbeSegments = 12;      // a probe adds this many per round trip to its gain, which lets small flows catch up

@@ -44,14 +44,12 @@ internal sealed class AppProcess : IDisposable
         return ReadAsync(patience);
     }
 
-    /// <summary>Accepts one stream: first what came in the last three quarters of the time, later the sum of all bytes to the end.</summary>
-    public async Task<(Task<MeterReading> Reading, Func<Task<long>> Sum)> SinkTimedAsync(int port, double seconds, TimeSpan patience)
+    /// <summary>Accepts one stream and reads it to its end; the answer of the task is what came when.</summary>
+    public async Task<Task<ByteSeries>> SinkSeriesAsync(int port, TimeSpan patience)
     {
-        _process.WriteLine(string.Create(CultureInfo.InvariantCulture, $"sink-timed {port} {seconds}"));
+        _process.WriteLine(string.Create(CultureInfo.InvariantCulture, $"sink-series {port}"));
         await ExpectAsync("ready").ConfigureAwait(false);
-        return (ReadAsync(patience), SumAsync);
-
-        async Task<long> SumAsync() => long.Parse(await _process.ReadLineAsync(patience).ConfigureAwait(false), CultureInfo.InvariantCulture);
+        return _process.ReadSeriesAsync(patience);
     }
 
     /// <summary>Writes for some time; the bytes written, when the other side has read them.</summary>

@@ -36,8 +36,8 @@ internal static class AppRole
                 case ["both-dial", var peer, var port, var streams, var bytes]:
                     await DialAllAsync(pilot, peer, ushort.Parse(port), int.Parse(streams), long.Parse(bytes), reads: true).ConfigureAwait(false);
                     break;
-                case ["sink-timed", var port, var seconds]:
-                    await SinkTimedAsync(pilot, ushort.Parse(port), double.Parse(seconds)).ConfigureAwait(false);
+                case ["sink-series", var port]:
+                    await SinkSeriesAsync(pilot, ushort.Parse(port)).ConfigureAwait(false);
                     break;
                 case ["source-timed", var peer, var port, var seconds]:
                     await SourceTimedAsync(pilot, peer, ushort.Parse(port), double.Parse(seconds)).ConfigureAwait(false);
@@ -93,8 +93,8 @@ internal static class AppRole
         Console.WriteLine(meter.Read());
     }
 
-    /// <summary>Prints what came in the last three quarters of the time, then, when the stream has ended, the sum of all bytes.</summary>
-    private static async Task SinkTimedAsync(PilotClient pilot, ushort port, double seconds)
+    /// <summary>Reads one stream to its end and prints what came when.</summary>
+    private static async Task SinkSeriesAsync(PilotClient pilot, ushort port)
     {
         await using var listener = await pilot.ListenAsync(port).ConfigureAwait(false);
         Console.WriteLine("ready");
@@ -102,33 +102,14 @@ internal static class AppRole
         await OnThread(() =>
         {
             var chunk = new byte[ChunkSize];
-            long sum = stream.Read(chunk);
-            var start = Stopwatch.GetTimestamp();
-            long before = -1;
-            double from = 0;
-            var isTold = false;
+            var series = new ByteSeries();
             int count;
             while ((count = stream.Read(chunk)) > 0)
             {
-                sum += count;
-                var elapsed = Stopwatch.GetElapsedTime(start).TotalSeconds;
-                if (before < 0 && elapsed >= seconds * WarmShare)
-                {
-                    (before, from) = (sum, elapsed);
-                }
-                else if (!isTold && elapsed >= seconds && sum > before)
-                {
-                    isTold = true;
-                    Console.WriteLine(new MeterReading(sum - before, elapsed - from, 0));
-                }
+                series.Add(count, Console.Out);
             }
 
-            if (!isTold)
-            {
-                throw new BenchmarkException($"the stream ended after {sum} bytes, before the time was over");
-            }
-
-            Console.WriteLine(sum);
+            series.End(Console.Out);
         }).ConfigureAwait(false);
     }
 

@@ -35,14 +35,18 @@ internal sealed class BenchmarkDaemon : IAsyncDisposable
     public uint NodeId { get; private set; }
 
     /// <summary>Starts it and waits until it is registered.</summary>
-    public static async Task<BenchmarkDaemon> StartAsync(string directory, string name, string registry, params string[] more)
+    public static Task<BenchmarkDaemon> StartAsync(string directory, string name, string registry, params string[] more) =>
+        StartByAsync([], directory, name, registry, more);
+
+    /// <summary>Starts it by a command that becomes it (<c>ip netns exec NAME</c>).</summary>
+    public static async Task<BenchmarkDaemon> StartByAsync(string[] launcher, string directory, string name, string registry, params string[] more)
     {
         var home = Path.Combine(directory, name);
         Directory.CreateDirectory(home);
         var socketPath = Path.Combine(home, "s");
         string[] arguments = ["-home", home, "-socket", socketPath, "-registry", registry, "-hostname", name, "-log-file", Path.Combine(home, "pilot.log"), .. more];
-        var process = ServerProcess.Start(
-            ServerProcess.Find("Pilot.Daemon", "pilot-daemon"), Path.Combine(home, "output"), new Dictionary<string, string> { ["PILOT_HOME"] = home }, arguments);
+        string[] command = [.. launcher, ServerProcess.Find("Pilot.Daemon", "pilot-daemon"), .. arguments];
+        var process = ServerProcess.Start(command[0], Path.Combine(home, "output"), new Dictionary<string, string> { ["PILOT_HOME"] = home }, command[1..]);
         var daemon = new BenchmarkDaemon(process, name, socketPath);
         try
         {

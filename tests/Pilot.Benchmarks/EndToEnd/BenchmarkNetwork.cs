@@ -1,8 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
-using System.Text.Json;
 using Pilot.Benchmarks.Processes;
-using Pilot.Client;
 
 namespace Pilot.Benchmarks.EndToEnd;
 
@@ -10,7 +8,6 @@ namespace Pilot.Benchmarks.EndToEnd;
 internal sealed class BenchmarkNetwork : IAsyncDisposable
 {
     private static readonly TimeSpan StartPatience = TimeSpan.FromSeconds(30);
-    private static readonly TimeSpan TrustPatience = TimeSpan.FromSeconds(60);
 
     private readonly DirectoryInfo _directory = Directory.CreateTempSubdirectory("pilot-bench-");
     private readonly List<IDisposable> _processes = [];
@@ -35,7 +32,8 @@ internal sealed class BenchmarkNetwork : IAsyncDisposable
         var network = new BenchmarkNetwork();
         try
         {
-            var registry = await network.StartRendezvousAsync().ConfigureAwait(false);
+            var registry = await BenchmarkRendezvous.StartAsync([], network._directory.FullName, "127.0.0.1").ConfigureAwait(false);
+            network._processes.Add(registry);
             if (withLink)
             {
                 await network.StartLinkedAsync(registry).ConfigureAwait(false);
@@ -46,7 +44,7 @@ internal sealed class BenchmarkNetwork : IAsyncDisposable
                 network._b = await BenchmarkDaemon.StartAsync(network._directory.FullName, "bench-b", registry.Registry, "-beacon", registry.Beacon).ConfigureAwait(false);
             }
 
-            await network.EstablishTrustAsync().ConfigureAwait(false);
+            await BenchmarkTrust.EstablishAsync(network.A, network.B).ConfigureAwait(false);
             return network;
         }
         catch
@@ -74,21 +72,7 @@ internal sealed class BenchmarkNetwork : IAsyncDisposable
         _directory.Delete(recursive: true);
     }
 
-    private async Task<(string Registry, string Beacon)> StartRendezvousAsync()
-    {
-        var ready = Path.Combine(_directory.FullName, "ready.json");
-        var process = ServerProcess.Start(
-            ServerProcess.Find("Pilot.Rendezvous", "rendezvous"),
-            Path.Combine(_directory.FullName, "rendezvous.log"),
-            new Dictionary<string, string> { ["HOME"] = _directory.FullName },
-            "-registry-addr", "127.0.0.1:0", "-beacon-addr", "127.0.0.1:0", "-data", _directory.FullName, "-ready-file", ready);
-        _processes.Add(process);
-        await process.WaitAsync("rendezvous does not start", StartPatience, () => Task.FromResult(File.Exists(ready))).ConfigureAwait(false);
-        using var document = JsonDocument.Parse(await File.ReadAllBytesAsync(ready).ConfigureAwait(false));
-        return (document.RootElement.GetProperty("registry").GetString()!, document.RootElement.GetProperty("beacon").GetString()!);
-    }
-
-    private async Task StartLinkedAsync((string Registry, string Beacon) registry)
+    private async Task StartLinkedAsync(BenchmarkRendezvous registry)
     {
         // Each daemon registers the address of the link that leads to it; without a beacon nobody learns another way.
         var (a, b) = (FreePort(), FreePort());
@@ -100,36 +84,6 @@ internal sealed class BenchmarkNetwork : IAsyncDisposable
         _b = await BenchmarkDaemon.StartAsync(
             _directory.FullName, "bench-b", registry.Registry, "-beacon", "", "-listen", $"127.0.0.1:{b}", "-endpoint", $"127.0.0.1:{words[1]}").ConfigureAwait(false);
     }
-
-    private async Task EstablishTrustAsync()
-    {
-        await A.Client.HandshakeAsync(B.Address, "benchmark").ConfigureAwait(false);
-        var deadline = DateTime.UtcNow + TrustPatience;
-        var isApproved = false;
-        while (true)
-        {
-            if (!isApproved && (await B.Client.GetPendingAsync().ConfigureAwait(false)).Pending.Any(p => p.NodeId == A.NodeId))
-            {
-                await B.Client.ApproveAsync(A.Address).ConfigureAwait(false);
-                isApproved = true;
-            }
-
-            if (await TrustsAsync(A, B).ConfigureAwait(false) && await TrustsAsync(B, A).ConfigureAwait(false))
-            {
-                return;
-            }
-
-            if (DateTime.UtcNow > deadline)
-            {
-                throw new BenchmarkException("the two daemons did not come to trust each other");
-            }
-
-            await Task.Delay(100).ConfigureAwait(false);
-        }
-    }
-
-    private static async Task<bool> TrustsAsync(BenchmarkDaemon daemon, BenchmarkDaemon other) =>
-        (await daemon.Client.GetTrustedAsync().ConfigureAwait(false)).Trusted.Any(t => t.NodeId == other.NodeId);
 
     private static int FreePort()
     {

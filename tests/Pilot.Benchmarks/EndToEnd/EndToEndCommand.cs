@@ -1,8 +1,9 @@
 using Pilot.Benchmarks.Engine;
+using Pilot.Benchmarks.Fairness;
 
 namespace Pilot.Benchmarks.EndToEnd;
 
-/// <summary><c>end-to-end [--quick] [--only=latency] [--json FILE] [--ladder[=RUNG]]</c>: what <c>tests/bench</c> runs.</summary>
+/// <summary><c>end-to-end [--quick] [--only=latency] [--json FILE] [--runs N] [--ladder[=RUNG] | --fairness[=CASE]]</c>: what <c>tests/bench</c> runs.</summary>
 internal static class EndToEndCommand
 {
     private const int AllocationSegment = 1152;
@@ -13,6 +14,8 @@ internal static class EndToEndCommand
         string? json = null;
         string? ladder = null;
         var latencyOnly = false;
+        string? fairness = null;
+        int? wanted = null;
         for (var i = 0; i < args.Length; i++)
         {
             switch (args[i])
@@ -26,6 +29,16 @@ internal static class EndToEndCommand
                 case "--only=latency":
                     latencyOnly = true;
                     break;
+                case "--runs" when i + 1 < args.Length && int.TryParse(args[i + 1], out var number) && number > 0:
+                    wanted = number;
+                    i++;
+                    break;
+                case "--fairness":
+                    fairness = string.Empty;
+                    break;
+                case var option when option.StartsWith("--fairness=", StringComparison.Ordinal):
+                    fairness = option["--fairness=".Length..];
+                    break;
                 case "--ladder":
                     ladder = string.Empty;
                     break;
@@ -38,14 +51,18 @@ internal static class EndToEndCommand
         }
 
         var report = new BenchmarkReport();
-        var runs = quick ? 2 : 5;
-        if (ladder is null)
+        var runs = wanted ?? (ladder is not null || fairness is not null ? 1 : quick ? 2 : 5);
+        if (fairness is not null)
         {
-            await MeasureAsync(report, runs, quick, latencyOnly).ConfigureAwait(false);
+            await ShareAsync(report, fairness, runs).ConfigureAwait(false);
+        }
+        else if (ladder is not null)
+        {
+            await ClimbAsync(report, ladder, runs).ConfigureAwait(false);
         }
         else
         {
-            await ClimbAsync(report, ladder).ConfigureAwait(false);
+            await MeasureAsync(report, runs, quick, latencyOnly).ConfigureAwait(false);
         }
 
         report.Print(Console.Out);
@@ -100,18 +117,43 @@ internal static class EndToEndCommand
         report.Add("alloc_bytes_per_packet", "engine, bytes allocated per packet", "B", engine.AllocatedPerPacket);
     }
 
-    private static async Task ClimbAsync(BenchmarkReport report, string filter)
+    private static async Task ClimbAsync(BenchmarkReport report, string filter, int runs)
     {
         Say("starting a rendezvous and two daemons with a link between them");
         await using var network = await BenchmarkNetwork.StartAsync(withLink: true).ConfigureAwait(false);
         var ladder = new LadderScenario(network, report);
         try
         {
-            await ladder.RunAsync(filter).ConfigureAwait(false);
+            for (var run = 1; run <= runs; run++)
+            {
+                Say($"run {run} of {runs}");
+                await ladder.RunAsync(filter).ConfigureAwait(false);
+            }
         }
         finally
         {
             ladder.Stop();
+        }
+    }
+
+    private static async Task ShareAsync(BenchmarkReport report, string filter, int runs)
+    {
+        var available = (await File.ReadAllTextAsync("/proc/sys/net/ipv4/tcp_available_congestion_control").ConfigureAwait(false)).Split((char[])[' ', '\n']);
+        var control = available.Contains("cubic") ? "cubic" : "reno";
+        Say($"starting two network namespaces, a link between them, a rendezvous and three daemons; TCP uses {control}");
+        await using var network = await FairnessNetwork.StartAsync().ConfigureAwait(false);
+        var scenario = new FairnessScenario(network, report, control);
+        try
+        {
+            for (var run = 1; run <= runs; run++)
+            {
+                Say($"run {run} of {runs}");
+                await scenario.RunAsync(filter).ConfigureAwait(false);
+            }
+        }
+        finally
+        {
+            scenario.Stop();
         }
     }
 

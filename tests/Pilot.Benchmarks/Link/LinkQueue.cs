@@ -41,14 +41,7 @@ internal sealed class LinkQueue
                 break;
             }
 
-            slot.Buffer.AsSpan(0, slot.Length).CopyTo(batch[length..]);
-            length += slot.Length;
-            _queue.Dequeue();
-            if (slot.Buffer.Length == SlotSize)
-            {
-                _free.Push(slot.Buffer);
-            }
-
+            length += Move(slot, batch[length..]);
             if (slot.Length < segmentSize)
             {
                 break;
@@ -56,6 +49,21 @@ internal sealed class LinkQueue
         }
 
         return length;
+    }
+
+    /// <summary>Takes one packet that has arrived. Returns its bytes, 0 when none is due.</summary>
+    public int Take(long now, Span<byte> packet) => TryPeekDue(now, out var slot) ? Move(slot, packet) : 0;
+
+    private int Move(Slot slot, Span<byte> destination)
+    {
+        slot.Buffer.AsSpan(0, slot.Length).CopyTo(destination);
+        _queue.Dequeue();
+        if (slot.Buffer.Length == SlotSize)
+        {
+            _free.Push(slot.Buffer);
+        }
+
+        return slot.Length;
     }
 
     private bool TryPeekDue(long now, [NotNullWhen(true)] out Slot? slot) => _queue.TryPeek(out slot, out var key) && key.Arrival <= now;

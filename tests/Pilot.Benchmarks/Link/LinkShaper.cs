@@ -5,9 +5,6 @@ namespace Pilot.Benchmarks.Link;
 /// <summary>One direction of a link as arithmetic: when does a packet come out, if at all. Times are ticks of the stopwatch.</summary>
 internal sealed class LinkShaper
 {
-    /// <summary>IPv4 and UDP headers, which the wire carries too.</summary>
-    public const int HeaderBytes = 28;
-
     private readonly LinkParameters _parameters;
     private readonly Random _random;
     private readonly GilbertElliott _loss;
@@ -32,11 +29,10 @@ internal sealed class LinkShaper
 
     public LinkCounters Counters { get; } = new();
 
-    /// <summary>Takes a datagram at a time; false when it is lost. Times do not go backwards.</summary>
-    public bool TryAdmit(long now, int datagramBytes, out long arrival)
+    /// <summary>Takes an IP packet of some bytes at a time; false when it is lost. Times do not go backwards.</summary>
+    public bool TryAdmit(long now, int bytes, out long arrival)
     {
         arrival = 0;
-        var bytes = datagramBytes + HeaderBytes;
         if (bytes > _parameters.Mtu)
         {
             Counters.TooLarge++;

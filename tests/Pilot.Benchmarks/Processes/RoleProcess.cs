@@ -22,10 +22,14 @@ internal sealed class RoleProcess : IDisposable
     public int Id => _process.Id;
 
     /// <summary>Starts a role.</summary>
-    public static RoleProcess Start(params ReadOnlySpan<string> arguments)
+    public static RoleProcess Start(params ReadOnlySpan<string> arguments) => StartBy([], arguments);
+
+    /// <summary>Starts a role by a command that becomes it (<c>ip netns exec NAME</c>).</summary>
+    public static RoleProcess StartBy(string[] launcher, params ReadOnlySpan<string> arguments)
     {
-        var information = new ProcessStartInfo(Environment.ProcessPath!) { RedirectStandardOutput = true, RedirectStandardInput = true, UseShellExecute = false };
-        foreach (var argument in arguments)
+        string[] command = [.. launcher, Environment.ProcessPath!, .. arguments];
+        var information = new ProcessStartInfo(command[0]) { RedirectStandardOutput = true, RedirectStandardInput = true, UseShellExecute = false };
+        foreach (var argument in command[1..])
         {
             information.ArgumentList.Add(argument);
         }
@@ -47,6 +51,18 @@ internal sealed class RoleProcess : IDisposable
         {
             throw new BenchmarkException(string.Create(CultureInfo.InvariantCulture, $"{Name}: no answer within {patience.TotalSeconds:0} s"));
         }
+    }
+
+    /// <summary>Reads a series to its end.</summary>
+    /// <param name="patience">For each line.</param>
+    public async Task<ByteSeries> ReadSeriesAsync(TimeSpan patience)
+    {
+        var series = new ByteSeries();
+        while (series.Take(await ReadLineAsync(patience).ConfigureAwait(false)))
+        {
+        }
+
+        return series;
     }
 
     /// <summary>Writes one line to its standard input.</summary>
