@@ -52,6 +52,9 @@ public sealed partial class Node
         return null;
     }
 
+    /// <summary>The stream buffers.</summary>
+    internal Streams.ChunkPool Chunks => _chunks;
+
     /// <summary>What must not change on unauthenticated input: the keys and paths in use with every peer.</summary>
     internal IReadOnlyList<PeerInspection> InspectPeers()
     {

@@ -313,8 +313,8 @@ public sealed partial class Node
             _trimAt = now + TrimInterval;
         }
 
+        MarkReady(now, entry); // may set a timer: pacing, or the probe of a closed window
         _deadlines.Update(entry);
-        MarkReady(now, entry);
     }
 
     private void Uncount(ConnectionEntry entry)

@@ -7,10 +7,13 @@ namespace Pilot.Engine;
 /// <summary>Datagrams out: control frames first, then the connections in turn, sealed in place in the host's buffer.</summary>
 public sealed partial class Node
 {
+    private const int LoopbackTurn = 64 << 10; // bytes that a turn of a connection with the node itself counts for
+
     /// <summary>Datagrams of one connection before the next one has its turn.</summary>
     private const int MaxBatch = 32;
 
-    private readonly Queue<ConnectionEntry> _ready = new();
+    private readonly ReadyQueue _ready = new();
+    private readonly SendLane _ownLane = new(); // connections of the node with itself
     private readonly byte[] _loopback = new byte[Packet.HeaderSize + Packet.MaxPayload];
     private readonly byte[] _carry = new byte[Packet.HeaderSize + Packet.MaxPayload + TunnelFrame.EncryptedOverhead + BeaconRelay.HeaderSize];
     private UdpEndpoint _carryTo;
@@ -45,7 +48,7 @@ public sealed partial class Node
             return length;
         }
 
-        for (int turns = _ready.Count; turns > 0 && _ready.TryDequeue(out ConnectionEntry? entry); turns--)
+        for (int turns = _ready.Count; turns > 0 && _ready.TryTake(out ConnectionEntry entry); turns--)
         {
             entry.IsReady = false;
             if (entry.IsRemoved)
@@ -60,6 +63,7 @@ public sealed partial class Node
                 int before = _ready.Count;
                 bool hasMoved = RunLoopback(now, entry);
                 AfterConnection(now, entry);
+                _ready.Charge(LoopbackTurn);
                 turns += hasMoved ? _ready.Count - before : 0;
             }
             else
@@ -67,6 +71,7 @@ public sealed partial class Node
                 length = FillBatch(now, entry, buffer, out transmit, out destination);
                 segment = _segmentSize;
                 AfterConnection(now, entry);
+                _ready.Charge(length);
                 _deadlines.Update(entry.Peer);
             }
 
@@ -197,7 +202,7 @@ public sealed partial class Node
         if (!entry.IsReady && (entry.Peer is null || entry.Peer.IsReady) && entry.Connection.HasSomethingToSend(now))
         {
             entry.IsReady = true;
-            _ready.Enqueue(entry);
+            _ready.Enqueue(entry.Peer?.Lane ?? _ownLane, entry);
         }
     }
 

@@ -8,6 +8,7 @@ public sealed partial class Connection
     private readonly List<ByteRun> _reported = []; // SACK runs of the last report, ascending
     private long _peerEdge;          // byte windows: stream offset that may be sent up to; never retreats
     private bool _peerIsStarved;
+    private int _starvedProbes;
     private ushort _peerSegments;    // segment windows: last value
     private Instant _progressAt;     // last time something was acknowledged, or nothing was outstanding
 
@@ -200,8 +201,8 @@ public sealed partial class Connection
         AfterProgressOfClose(now);
     }
 
-    // A window of nothing while data are outstanding: the peer had to drop them because its memory is used up, and is alive. When
-    // it opens again, they are sent at once (RFC 9293 section 3.8.6.1 for the window that shrank).
+    // A window of nothing although more was promised, while data are outstanding: the peer had to drop them because its memory is used up, and is alive. It is
+    // asked by single old bytes from then on; when the window opens, the data are sent at once.
     private void TakeStarvation(Instant now, bool isStarved)
     {
         if (isStarved)
@@ -212,7 +213,8 @@ public sealed partial class Connection
         else if (_peerIsStarved)
         {
             _peerIsStarved = false;
-            if (HasOutstanding && _backoff > 0)
+            _starvedProbes = 0;
+            if (HasOutstanding)
             {
                 _backoff = 0;
                 _loss.DetectOnTimeout(now);
@@ -222,13 +224,16 @@ public sealed partial class Connection
         }
     }
 
+    private TimeSpan StarvedProbeInterval() =>
+        new(Math.Min(_options.WindowProbeMin.Ticks << Math.Min(_starvedProbes++, 10), _options.WindowProbeMax.Ticks));
+
     private void TakeWindow(Instant now, ushort field, long acknowledged, bool hadOutstanding)
     {
         bool wasClosed = !WindowAllowsSegment();
         if (HasByteWindow)
         {
             _peerEdge = Math.Max(_peerEdge, acknowledged + ((long)field << _peerOptions.WindowShift));
-            TakeStarvation(now, isStarved: field == 0);
+            TakeStarvation(now, isStarved: field == 0 && _peerEdge - acknowledged >= 1L << _peerOptions.WindowShift);
         }
         else if (field != 0 || hadOutstanding)
         {

@@ -133,6 +133,12 @@ public sealed partial class Connection
             End(now, ConnectionError.Timeout, sendReset: true);
             return;
         }
+        if (_peerIsStarved)
+        {
+            _oldBytePending = true; // it would drop the segment again: only ask whether it still would
+            _timers[TimerKind.Retransmit] = now + StarvedProbeInterval();
+            return;
+        }
         BeCareful();
         _congestion.OnTimeout(now, _sendNext - _send.Start, _backoff > 0);
         _backoff++;

@@ -103,6 +103,10 @@ public sealed partial class Connection
 
     private Output SelectData(Instant now)
     {
+        if (_peerIsStarved)
+        {
+            return _oldBytePending ? Output.OldByte : Output.None;
+        }
         if (_sent.LostCount > 0)
         {
             if (_timeoutPending)

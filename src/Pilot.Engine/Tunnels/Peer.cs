@@ -47,6 +47,9 @@ internal sealed partial class Peer : DeadlineItem
     /// <summary>The node's connections with this peer.</summary>
     public List<ConnectionEntry> Connections { get; } = [];
 
+    /// <summary>Those of them that wait for their turn to send.</summary>
+    public SendLane Lane { get; } = new();
+
     public ulong BytesSent { get; private set; }
 
     public ulong BytesReceived { get; private set; }

@@ -59,6 +59,21 @@ internal sealed class AppProcess : IDisposable
         return long.Parse(await _process.ReadLineAsync(patience).ConfigureAwait(false), CultureInfo.InvariantCulture);
     }
 
+    /// <summary>Binds a port; the inner task ends when so many streams are open, which stay so until the process ends.</summary>
+    public async Task<Task> HoldAsync(int port, int streams)
+    {
+        _process.WriteLine(string.Create(CultureInfo.InvariantCulture, $"hold-accept {port} {streams}"));
+        await ExpectAsync("ready").ConfigureAwait(false);
+        return ExpectAsync("open");
+    }
+
+    /// <summary>Dials streams, which stay open until the process ends.</summary>
+    public Task HoldAsync(string peer, int port, int streams)
+    {
+        _process.WriteLine(string.Create(CultureInfo.InvariantCulture, $"hold-dial {peer} {port} {streams}"));
+        return ExpectAsync("open");
+    }
+
     /// <summary>Answers every stream on a port with what comes, until the process ends.</summary>
     public Task EchoAsync(int port)
     {

@@ -20,6 +20,7 @@ internal static class AppRole
     public static async Task<int> RunAsync(string socketPath)
     {
         await using var pilot = new PilotClient(new PilotClientOptions { SocketPath = socketPath });
+        var held = new List<PilotStream>();
         while (await Console.In.ReadLineAsync().ConfigureAwait(false) is { } line)
         {
             switch (line.Split(' '))
@@ -42,6 +43,17 @@ internal static class AppRole
                 case ["source-timed", var peer, var port, var seconds]:
                     await SourceTimedAsync(pilot, peer, ushort.Parse(port), double.Parse(seconds)).ConfigureAwait(false);
                     break;
+                case ["hold-accept", var port, var streams]:
+                    await HoldAsync(held, int.Parse(streams), await pilot.ListenAsync(ushort.Parse(port), int.Parse(streams)).ConfigureAwait(false)).ConfigureAwait(false);
+                    break;
+                case ["hold-dial", var peer, var port, var streams]:
+                    for (var i = int.Parse(streams); i > 0; i--)
+                    {
+                        held.Add(await pilot.DialAsync(peer, ushort.Parse(port)).ConfigureAwait(false));
+                    }
+
+                    Console.WriteLine("open");
+                    break;
                 case ["echo", var port]:
                     _ = EchoAsync(await pilot.ListenAsync(ushort.Parse(port)).ConfigureAwait(false));
                     Console.WriteLine("ready");
@@ -61,6 +73,20 @@ internal static class AppRole
         }
 
         return 0;
+    }
+
+    private static async Task HoldAsync(List<PilotStream> held, int streams, PilotListener listener)
+    {
+        await using (listener.ConfigureAwait(false))
+        {
+            Console.WriteLine("ready");
+            for (var i = 0; i < streams; i++)
+            {
+                held.Add(await listener.AcceptAsync().ConfigureAwait(false));
+            }
+        }
+
+        Console.WriteLine("open");
     }
 
     private static async Task AcceptAsync(PilotClient pilot, ushort port, int streams, long bytes, bool writes)

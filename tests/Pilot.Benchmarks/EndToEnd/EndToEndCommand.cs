@@ -83,6 +83,8 @@ internal static class EndToEndCommand
             Say("idle memory and start-up");
             await FootprintScenario.MeasureMemoryAsync(network, report).ConfigureAwait(false);
             await FootprintScenario.MeasureStartUpAsync(network, report, quick ? 5 : 20).ConfigureAwait(false);
+            Say("idle connections");
+            await IdleConnectionScenario.MeasureAsync(network, report).ConfigureAwait(false);
         }
 
         Say("warming up");

@@ -7,6 +7,7 @@ namespace Pilot.Benchmarks.EndToEnd;
 internal static class FootprintScenario
 {
     private static readonly TimeSpan Settle = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan Rest = TimeSpan.FromSeconds(20);
 
     /// <summary>To be called before any traffic but the trust handshake.</summary>
     public static async Task MeasureMemoryAsync(BenchmarkNetwork network, BenchmarkReport report)
@@ -20,15 +21,15 @@ internal static class FootprintScenario
         }
     }
 
-    /// <summary>The same after all transfers are over.</summary>
+    /// <summary>The same when all transfers have been over for a while.</summary>
     public static async Task MeasureMemoryAfterAsync(BenchmarkNetwork network, BenchmarkReport report)
     {
-        await Task.Delay(Settle).ConfigureAwait(false);
+        await Task.Delay(Rest).ConfigureAwait(false);
         foreach (var daemon in new[] { network.A, network.B })
         {
             var (resident, own) = ProcessUsage.Memory(daemon.Pid);
-            report.Add("after_rss_mib", "daemon after the transfers, resident", "MiB", resident);
-            report.Add("after_private_mib", "daemon after the transfers, not shared", "MiB", own);
+            report.Add("after_rss_mib", "daemon 20 s after the transfers, resident", "MiB", resident);
+            report.Add("after_private_mib", "daemon 20 s after the transfers, not shared", "MiB", own);
         }
     }
 

@@ -50,9 +50,10 @@ internal sealed class ThroughputScenario(BenchmarkNetwork network, BenchmarkRepo
             report.Add($"stream{suffix}_daemon_alloc_bytes_per_packet", $"{streams} streams, one way, garbage of both daemons", "B/packet", garbage);
             report.Add($"stream{suffix}_cpu_s_per_gb", $"{streams} streams, one way, CPU of both daemons", "s/GB", cpu);
 
-            var (both, cpuBoth) = await BothWaysAsync(streams, TransferBytes(streams) / 2).ConfigureAwait(false);
+            var (both, cpuBoth, garbageBoth) = await BothWaysAsync(streams, TransferBytes(streams) / 2).ConfigureAwait(false);
             report.Add($"both{suffix}_mb_s", $"{streams} streams, both ways, sum", "MB/s", both);
             report.Add($"both{suffix}_ratio", $"{streams} streams, both ways, of the bare pipeline", "", both / bare.MegabytesPerSecond);
+            report.Add($"both{suffix}_daemon_alloc_bytes_per_packet", $"{streams} streams, both ways, garbage of both daemons", "B/packet", garbageBoth);
             report.Add($"both{suffix}_cpu_s_per_gb", $"{streams} streams, both ways, CPU of both daemons", "s/GB", cpuBoth);
         }
     }
@@ -81,14 +82,15 @@ internal sealed class ThroughputScenario(BenchmarkNetwork network, BenchmarkRepo
         return (reading, (after.Cpu - before.Cpu) / (total / 1e9), (double)total / (after.SentByA - before.SentByA), (after.Allocated - before.Allocated) / (double)packets);
     }
 
-    private async Task<(double MegabytesPerSecond, double CpuSecondsPerGigabyte)> BothWaysAsync(int streams, long bytesPerStream)
+    private async Task<(double MegabytesPerSecond, double CpuSecondsPerGigabyte, double AllocatedPerPacket)> BothWaysAsync(int streams, long bytesPerStream)
     {
         var accepted = await _b.AcceptBothWaysAsync(Port, streams, bytesPerStream, Patience).ConfigureAwait(false);
         var before = await UsageAsync().ConfigureAwait(false);
         var dialed = _a.DialBothWaysAsync(network.B.Address, Port, streams, bytesPerStream, Patience);
         var readings = await Task.WhenAll(accepted, dialed).ConfigureAwait(false);
         var after = await UsageAsync().ConfigureAwait(false);
-        return (readings.Sum(r => r.MegabytesPerSecond), (after.Cpu - before.Cpu) / (2 * bytesPerStream * streams / 1e9));
+        var packets = after.SentByA + after.SentByB - before.SentByA - before.SentByB;
+        return (readings.Sum(r => r.MegabytesPerSecond), (after.Cpu - before.Cpu) / (2 * bytesPerStream * streams / 1e9), (after.Allocated - before.Allocated) / (double)packets);
     }
 
     private async Task<Usage> UsageAsync()

@@ -101,7 +101,7 @@ public class RendezvousTests
     {
         (SimNode a, SimNode b) = PrivatePair(simulation);
         simulation.Handshake(a, b);
-        SimTransfer running = a.Transfer(b, 50_000_000);
+        SimTransfer running = a.Transfer(b, 500_000_000);
         simulation.Expect(() => running.Received > 1_000_000, TimeSpan.FromSeconds(10), "the first megabyte");
         long token = b.Command((book, clock) => book.Untrust(clock, a.NodeId));
         simulation.Expect(() => running.IsOver, TimeSpan.FromSeconds(4), "the end of the running transfer");

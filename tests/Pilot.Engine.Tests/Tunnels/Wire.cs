@@ -17,6 +17,11 @@ internal sealed class Wire
 
     public TimeSpan Delay { get; set; } = TimeSpan.FromMilliseconds(5);
 
+    /// <summary>Of nodes added later.</summary>
+    public long BufferLimit { get; init; } = Pilot.Engine.Streams.ChunkPool.DefaultLimit;
+
+    public bool IsLogging { get; set; } = true;
+
     public List<WireNode> Nodes { get; } = [];
 
     /// <summary>Returns false to drop.</summary>
@@ -63,10 +68,16 @@ internal sealed class Wire
                 return true;
             }
 
+            foreach (WireNode node in Nodes)
+            {
+                Drain(node); // the condition may have written or read
+            }
+
             Instant next = _inFlight.TryPeek(out _, out var due) ? new Instant(due.Item1) : Instant.Never;
             foreach (WireNode node in Nodes)
             {
                 next = Instant.Min(next, Instant.Max(node.Node.NextDeadline, Now + TimeSpan.FromTicks(1)));
+                next = node.FreeAt > Now ? Instant.Min(next, node.FreeAt) : next;
             }
 
             if (next > end)
@@ -95,7 +106,7 @@ internal sealed class Wire
 
     private void Drain(WireNode node)
     {
-        while (true)
+        while (node.FreeAt <= Now)
         {
             node.TakeEvents(Now);
             int length = node.Node.Transmit(Now, _buffer, out Transmit transmit);
@@ -104,10 +115,19 @@ internal sealed class Wire
                 break;
             }
 
+            if (node.BytesPerSecond is { } rate)
+            {
+                node.FreeAt = Now + TimeSpan.FromSeconds(length / rate);
+            }
+
             for (int offset = 0; offset < length; offset += transmit.SegmentSize)
             {
                 byte[] datagram = _buffer.AsSpan(offset, Math.Min(transmit.SegmentSize, length - offset)).ToArray();
-                Log.Add((Now, node.Endpoint, transmit.Destination, datagram));
+                if (IsLogging)
+                {
+                    Log.Add((Now, node.Endpoint, transmit.Destination, datagram));
+                }
+
                 if (Filter(node.Endpoint, transmit.Destination, datagram))
                 {
                     Inject(node.Endpoint, transmit.Destination, datagram);
@@ -143,6 +163,11 @@ internal sealed class WireNode
     public UdpEndpoint Endpoint { get; set; }
 
     public Node Node { get; private set; }
+
+    /// <summary>How fast its network card takes datagrams; null for at once.</summary>
+    public double? BytesPerSecond { get; set; }
+
+    public Instant FreeAt { get; set; } = Instant.Origin;
 
     public List<NodeEvent> Events { get; } = [];
 
@@ -204,7 +229,7 @@ internal sealed class WireNode
 
     private Node Create(uint seed)
     {
-        var node = new Node(new NodeOptions { IsPublic = IsPublic }, Identity, new SeededRandom((NodeId << 8) + seed), _wire.Now,
+        var node = new Node(new NodeOptions { IsPublic = IsPublic, BufferLimit = _wire.BufferLimit }, Identity, new SeededRandom((NodeId << 8) + seed), _wire.Now,
             DateTimeOffset.UnixEpoch.AddDays(20_000) + (_wire.Now - Instant.Origin));
         node.SetRegistered(_wire.Now, NodeId);
         return node;
