@@ -1,3 +1,4 @@
+using Pilot.Rendezvous.Commands;
 using Pilot.Rendezvous.Server;
 using Pilot.Rendezvous.Startup;
 using Pilot.Rendezvous.Storage;
@@ -6,13 +7,15 @@ using Serilog.Core;
 using Serilog.Events;
 
 Settings settings;
+StoreCommand? command;
 try
 {
-    settings = RendezvousFlags.Parse(args, Environment.GetEnvironmentVariable);
+    command = StoreCommand.Find(args);
+    settings = RendezvousFlags.Parse(command?.Flags ?? args, Environment.GetEnvironmentVariable);
 }
 catch (HelpRequestedException)
 {
-    await Console.Error.WriteAsync(RendezvousFlags.Usage);
+    await Console.Error.WriteAsync(RendezvousFlags.Usage + StoreCommand.Usage);
     return 0;
 }
 catch (UsageException e)
@@ -24,6 +27,11 @@ catch (StartException e)
 {
     await Console.Error.WriteLineAsync($"rendezvous: {e.Message}");
     return 1;
+}
+
+if (command is not null)
+{
+    return command.Run(settings);
 }
 
 await using Logger log = CreateLogger(settings);
@@ -71,7 +79,7 @@ static void Announce(RendezvousHost host, Settings settings, Logger log)
     log.ForContext("Addr", host.BeaconEndPoint).Information("beacon listening");
     if (host.HttpEndPoint is not null)
     {
-        log.ForContext("Addr", host.HttpEndPoint).Information("health page listening");
+        log.ForContext("Addr", host.HttpEndPoint).Information("dashboard listening");
     }
 
     if (host.Fingerprint is null)

@@ -82,6 +82,19 @@ internal sealed class RegistryService(RegistryMachine machine, SteadyClock clock
         }
     }
 
+    /// <summary>Stores how many requests this process answered; at its end.</summary>
+    public void CountRequests()
+    {
+        if (Lane is { Failure: null } lane)
+        {
+            _ = lane.RunAsync(() =>
+            {
+                machine.Core.Apply(new RequestsCounted(machine.Core.RequestCount));
+                return WriteLane.Nothing;
+            });
+        }
+    }
+
     public void Tick()
     {
         if (Lane is not null)

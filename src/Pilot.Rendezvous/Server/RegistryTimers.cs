@@ -7,6 +7,9 @@ namespace Pilot.Rendezvous.Server;
 internal sealed class RegistryTimers(RegistryService registry, OpenConnections connections, ConnectionLimits limits, ILogger<RegistryTimers> logger)
     : BackgroundService
 {
+    /// <summary>Called every second as well.</summary>
+    public Action? Tick { get; set; }
+
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         using var timer = new PeriodicTimer(limits.SweepInterval);
@@ -15,6 +18,7 @@ internal sealed class RegistryTimers(RegistryService registry, OpenConnections c
             while (await timer.WaitForNextTickAsync(stoppingToken))
             {
                 registry.Tick();
+                Tick?.Invoke();
                 int aborted = connections.AbortOverdue();
                 if (aborted > 0)
                 {

@@ -5,11 +5,11 @@ using System.Security.Cryptography.X509Certificates;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
-using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Pilot.Rendezvous.Beacon;
+using Pilot.Rendezvous.Http;
 using Pilot.Rendezvous.Registry;
 using Pilot.Rendezvous.Startup;
 using Pilot.Rendezvous.Storage;
@@ -27,6 +27,7 @@ internal sealed class RendezvousHost : IAsyncDisposable
     private readonly BeaconSocket _beacon;
     private readonly SqlEventStore? _store;
     private readonly SharedExchange? _exchange;
+    private readonly AuditLog? _audit;
     private readonly ListenOptions _registryListen;
     private readonly ListenOptions? _httpListen;
 
@@ -35,12 +36,14 @@ internal sealed class RendezvousHost : IAsyncDisposable
         BeaconSocket beacon,
         SqlEventStore? store,
         SharedExchange? exchange,
+        AuditLog? audit,
         ListenOptions registryListen,
         ListenOptions? httpListen,
         string? fingerprint)
     {
         _store = store;
         _exchange = exchange;
+        _audit = audit;
         _app = app;
         _beacon = beacon;
         _registryListen = registryListen;
@@ -105,7 +108,8 @@ internal sealed class RendezvousHost : IAsyncDisposable
         builder.Services.AddSingleton(registry);
         builder.Services.AddSingleton(settings.Connections);
         builder.Services.AddSingleton<OpenConnections>();
-        builder.Services.AddHostedService<RegistryTimers>();
+        builder.Services.AddSingleton<RegistryTimers>();
+        builder.Services.AddHostedService(services => services.GetRequiredService<RegistryTimers>());
         builder.Services.Configure<Microsoft.Extensions.Hosting.HostOptions>(o => o.ShutdownTimeout = ShutdownTimeout);
         ListenOptions? registryListen = null;
         ListenOptions? httpListen = null;
@@ -132,7 +136,18 @@ internal sealed class RendezvousHost : IAsyncDisposable
         });
 
         WebApplication app = builder.Build();
-        app.Run(context => ServeHttpAsync(context, registry, clock));
+        var metrics = new RequestMetrics(registryMachine.Core.Types);
+        registry.Answered = metrics.Count;
+        var endpoints = new HttpEndpoints(
+            registry,
+            new NetworkStatistics(registry, clock, settings.ToRegistryOptions().StaleAfter),
+            metrics,
+            new HistoryRing(),
+            app.Services.GetRequiredService<OpenConnections>(),
+            clock,
+            new HttpOptions(store, certificate is null ? null : TlsCertificate.Fingerprint(certificate), settings.ReferencePolicy, app.Lifetime.ApplicationStopping));
+        app.Run(endpoints.ServeAsync);
+        app.Services.GetRequiredService<RegistryTimers>().Tick = httpAddress is null ? null : endpoints.Tick;
         registryMachine.Core.Refused = (connection, type, refusal) =>
             log.Debug("refused {Type} of {Address}: {Reason}", type.Length > 0 ? type : "unknown message", connection.SourceText, refusal.Text);
         app.Lifetime.ApplicationStopping.Register(app.Services.GetRequiredService<OpenConnections>().Drain);
@@ -147,7 +162,8 @@ internal sealed class RendezvousHost : IAsyncDisposable
             exchange.PeersKnown = beacon.SetPeers;
         }
 
-        Keep(registry, registryMachine.Core, store, position, exchange, app, log);
+        AuditLog? audit = OpenAudit(settings, clock, log);
+        Keep(registry, registryMachine.Core, store, position, exchange, app, audit, log);
         await BindAsync("registry", settings.RegistryAddress, app, async () =>
         {
             try
@@ -163,7 +179,7 @@ internal sealed class RendezvousHost : IAsyncDisposable
             }
         });
         beacon.Start();
-        return new RendezvousHost(app, beacon, store, exchange, registryListen!, httpListen, certificate is null ? null : TlsCertificate.Fingerprint(certificate));
+        return new RendezvousHost(app, beacon, store, exchange, audit, registryListen!, httpListen, certificate is null ? null : TlsCertificate.Fingerprint(certificate));
     }
 
     public Task WaitForShutdownAsync(CancellationToken stop = default) => Microsoft.Extensions.Hosting.HostingAbstractionsHostExtensions.WaitForShutdownAsync(_app, stop);
@@ -174,9 +190,11 @@ internal sealed class RendezvousHost : IAsyncDisposable
         _beacon.Dispose();
         await _app.StopAsync();
         await _app.DisposeAsync();
+        registry.CountRequests();
         registry.Lane?.Dispose();
         _exchange?.Dispose();
         _store?.Dispose();
+        _audit?.Dispose();
     }
 
     private static SqlEventStore? OpenStore(Settings settings, RegistryMachine machine, SteadyClock clock, Serilog.ILogger log, out long position)
@@ -208,13 +226,14 @@ internal sealed class RendezvousHost : IAsyncDisposable
 
     // From here on nothing durable happens except through the lane.
     private static void Keep(
-        RegistryService registry, RegistryCore core, SqlEventStore? store, long position, SharedExchange? exchange, WebApplication app, Serilog.ILogger log)
+        RegistryService registry, RegistryCore core, SqlEventStore? store, long position, SharedExchange? exchange, WebApplication app, AuditLog? audit, Serilog.ILogger log)
     {
         void Audit(RegistryEvent happened)
         {
             if (happened.AuditAction is { } action)
             {
                 log.ForContext("AuditAction", action).ForContext("Event", happened.ToString()).Debug("audit");
+                audit?.Write(happened);
             }
         }
 
@@ -247,6 +266,18 @@ internal sealed class RendezvousHost : IAsyncDisposable
         if (store is PostgresEventStore postgres)
         {
             postgres.Listen(registry.Lane!.Wake);
+        }
+    }
+
+    private static AuditLog? OpenAudit(Settings settings, SteadyClock clock, Serilog.ILogger log)
+    {
+        try
+        {
+            return settings.AuditLog.Length > 0 ? new AuditLog(settings.AuditLog, clock, reason => log.Error("the audit log cannot be written: {Reason}", reason)) : null;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new StartException($"audit log: {e.Message}");
         }
     }
 
@@ -299,18 +330,5 @@ internal sealed class RendezvousHost : IAsyncDisposable
             await app.DisposeAsync();
             throw new StartException($"cannot listen on {address} ({what}): {e.Message}");
         }
-    }
-
-    private static Task ServeHttpAsync(HttpContext context, RegistryService registry, SteadyClock clock)
-    {
-        if (context.Request.Path != "/healthz")
-        {
-            context.Response.StatusCode = StatusCodes.Status404NotFound;
-            return context.Response.WriteAsync("404 page not found\n");
-        }
-
-        long uptime = (long)(clock.Now - registry.Started).TotalSeconds;
-        context.Response.ContentType = "application/json";
-        return context.Response.WriteAsync($"{{\"nodes_online\":{registry.LiveNodes},\"status\":\"ok\",\"uptime_seconds\":{uptime},\"version\":\"1.0\"}}\n");
     }
 }

@@ -35,6 +35,9 @@ internal sealed class Settings
     /// <summary>Address of the embedded beacon for other processes on the same store; empty = the bound one.</summary>
     public string BeaconAdvertise { get; set; } = "";
 
+    /// <summary>File of the audit log; empty = none.</summary>
+    public string AuditLog { get; set; } = "";
+
     public string ReadyFile { get; set; } = "";
 
     public string LogLevel { get; set; } = "info";

@@ -15,6 +15,7 @@ internal abstract class SqlEventStore : IEventStore
 
     private const int RecordsPerPart = 500;
     private const int DeletedPerTransaction = 2000; // rows, so that a writer beside waits for milliseconds only
+    private const long FilledPosition = 1;
     private const int ProbeBytes = 64 * 1024;
 
     private DbConnection? _connection;
@@ -197,6 +198,18 @@ internal abstract class SqlEventStore : IEventStore
             DropCovered(connection, position, stop);
         });
     }
+
+    /// <summary>Puts a whole state into an empty store.</summary>
+    public void Fill(IEnumerable<RegistryEvent> records) => Guard(() =>
+    {
+        WriteSnapshot(Connection, FilledPosition, records, default);
+        if (IsShared)
+        {
+            using DbTransaction transaction = BeginWrite(Connection);
+            Announce(Connection, transaction, FilledPosition);
+            transaction.Commit();
+        }
+    });
 
     /// <summary>Replaces the snapshot; the old one stays valid until the new one is whole.</summary>
     public void WriteSnapshot(DbConnection connection, long position, IEnumerable<RegistryEvent> records, CancellationToken stop)

@@ -39,6 +39,30 @@ internal static class StoreChoice
         return new SqliteEventStore(path, forceEachCommit);
     }
 
+    /// <summary>The store that the operator chose, open.</summary>
+    /// <exception cref="StoreException">There is none, or it cannot be had.</exception>
+    public static SqlEventStore Open(Startup.Settings settings, bool readOnly)
+    {
+        SqlEventStore? store = readOnly && !IsPostgres(settings.Store) && settings.Store != Memory
+            ? new SqliteEventStore(settings.Store.Length > 0 ? settings.Store : Path.Combine(settings.DataDirectory, DefaultFile), readOnly: true)
+            : Create(settings.Store, settings.DataDirectory, settings.StoreSync);
+        if (store is null)
+        {
+            throw new StoreException("a server that keeps its state in memory has no store");
+        }
+
+        try
+        {
+            store.Open();
+            return store;
+        }
+        catch
+        {
+            store.Dispose();
+            throw;
+        }
+    }
+
     /// <summary>True when the file begins like JSON: a snapshot of the reference, or the journal of our first release.</summary>
     public static bool IsJson(string path)
     {

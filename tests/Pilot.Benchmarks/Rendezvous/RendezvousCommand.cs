@@ -11,6 +11,7 @@ internal static class RendezvousCommand
 {
     private const int UnsignedTarget = 50_000; // requests per second: issue "A rendezvous that a network can depend on", what must hold 2
     private const int SignedTarget = 12_000;
+    private const int IdleConnections = 5_000;
 
     public static async Task<int> RunAsync(string[] args)
     {
@@ -82,6 +83,11 @@ internal static class RendezvousCommand
             report.Add("rendezvous_restart_s", $"restart with {count} nodes, to ready", "s", server.StartSeconds);
             var idle = ProcessUsage.Memory(server.Id).Resident;
             report.Add("rendezvous_node_bytes", "resident per idle node, after the restart", "B", (idle - (await FreshAsync(directory).ConfigureAwait(false))) * 1048576 / count);
+            Say($"{IdleConnections} idle connections");
+            var open = Enumerable.Range(0, IdleConnections).Select(i => new LoadClient(server.Registry, 40_000 + i)).ToList();
+            LoadDriver.Pace(open, [.. open.Select((_, i) => nodes.Heartbeat(i % count))], IdleConnections / 4.0, TimeSpan.FromSeconds(4), 1);
+            report.Add("rendezvous_connection_kb", $"resident per open connection ({IdleConnections}, one heartbeat each)", "kB", (ProcessUsage.Memory(server.Id).Resident - idle) * 1024 / IdleConnections);
+            open.ForEach(c => c.Dispose());
             Say($"{connections} connections");
             var clients = Enumerable.Range(0, connections).Select(i => new LoadClient(server.Registry, 20_000 + i)).ToList();
             try
@@ -90,7 +96,6 @@ internal static class RendezvousCommand
                 var heartbeats = Enumerable.Range(0, connections).Select(i => nodes.Heartbeat(i % count)).ToList();
                 LoadDriver.Pace(clients, heartbeats, 500, TimeSpan.FromSeconds(3), 1); // warm-up, first proofs
                 LoadDriver.Saturate(clients, unsigned, 2, TimeSpan.FromSeconds(3), 1);
-                report.Add("rendezvous_connection_kb", "resident per open, used connection", "kB", (ProcessUsage.Memory(server.Id).Resident - idle) * 1024 / connections);
                 Load(report, "unsigned", "check_trust", clients, unsigned, UnsignedTarget, time, server.Id);
                 Load(report, "writes", "register again, stored", clients, [.. Enumerable.Range(0, connections).Select(i => nodes.Return(i % count))], 0, time, server.Id);
             }

@@ -32,6 +32,7 @@ namespace Pilot.Rendezvous.Registry;
 [JsonDerivedType(typeof(NetworkCreated), "network")]
 [JsonDerivedType(typeof(NetworkJoined), "joined")]
 [JsonDerivedType(typeof(CountersStored), "s_counters")]
+[JsonDerivedType(typeof(RequestsCounted), "requests")]
 [JsonDerivedType(typeof(NetworkStored), "s_network")]
 [JsonDerivedType(typeof(NodeStored), "s_node")]
 [JsonDerivedType(typeof(TrustStored), "s_trust")]

@@ -33,6 +33,7 @@ internal sealed partial class RegistryState
             case NetworkCreated e: ApplyNetworkCreated(e); break;
             case NetworkJoined e: Join(Network(e.Network), Node(e.Node), e.Role); break;
             case CountersStored e: Restore(e); break;
+            case RequestsCounted e: StoredRequests += e.Requests; break;
             case NetworkStored e: Restore(e); break;
             case NodeStored e: Restore(e); break;
             case TrustStored e: Restore(e); break;

@@ -20,7 +20,7 @@ internal sealed partial class RegistryState
     [JsonIgnore]
     public DateTimeOffset Created { get; private set; }
 
-    /// <summary>Requests answered by earlier processes, as of the last snapshot.</summary>
+    /// <summary>Requests answered by processes that ended in order.</summary>
     [JsonIgnore]
     public long StoredRequests { get; private set; }
 

@@ -3,6 +3,9 @@ namespace Pilot.Rendezvous.Registry;
 /// <summary>Counters of a snapshot. Comes first.</summary>
 internal sealed record CountersStored(uint NextNode, DateTimeOffset Created, long Requests) : RegistryEvent;
 
+/// <summary>A process ended that had answered so many requests.</summary>
+internal sealed record RequestsCounted(long Requests) : RegistryEvent;
+
 /// <summary>A network as a snapshot keeps it. Members and roles come with it, the members' own lists with <see cref="NodeStored"/>.</summary>
 internal sealed record NetworkStored(
     ushort Network, string Name, string JoinRule, bool Enterprise, DateTimeOffset Created, uint[] Members, Dictionary<uint, string> Roles) : RegistryEvent;

@@ -1,0 +1,133 @@
+using System.Diagnostics;
+using System.Net;
+using System.Net.Sockets;
+using System.Text;
+using Pilot.Protocol;
+
+namespace Pilot.Rendezvous.Tests.Server;
+
+/// <summary>What hostile clients get, and that others are served meanwhile. What concerns single rules (owner texts, hostnames, polo) stands with the rules.</summary>
+public sealed class AbuseTests
+{
+    private const int Flood = 3000;
+
+    [Fact]
+    public async Task Flood_of_connections_stops_at_the_limits_and_others_are_served()
+    {
+        await using RendezvousServer server = await RendezvousServer.StartAsync(s => s.Connections = s.Connections with { MaxConnections = 400, MaxPerAddress = 100 });
+        using RawClient before = await server.ConnectAsync();
+        await before.CallAsync("{\"type\":\"beacon_list\"}");
+        var sockets = new List<Socket>();
+        try
+        {
+            for (int i = 0; i < Flood; i++)
+            {
+                var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+                socket.Bind(new IPEndPoint(new IPAddress([127, 9, 9, 9]), 0));
+                await socket.ConnectAsync(server.Host.RegistryEndPoint);
+                sockets.Add(socket);
+            }
+
+            // One address holds its share and no more, so that a newcomer from another finds room.
+            using RawClient after = await server.ConnectAsync();
+            Assert.Contains("beacon_list_ok", await after.CallAsync("{\"type\":\"beacon_list\"}"), StringComparison.Ordinal);
+            Assert.Contains("beacon_list_ok", await before.CallAsync("{\"type\":\"beacon_list\"}"), StringComparison.Ordinal);
+            var clock = Stopwatch.StartNew();
+            while (sockets.Count(IsClosed) < Flood - 100)
+            {
+                Assert.True(clock.Elapsed < TimeSpan.FromSeconds(30), "surplus connections stay open");
+                await Task.Delay(20, TestContext.Current.CancellationToken);
+            }
+        }
+        finally
+        {
+            sockets.ForEach(s => s.Dispose());
+        }
+    }
+
+    [Theory]
+    [InlineData(9_000, true)]
+    [InlineData(12_000, false)]
+    public async Task Deep_json_is_answered_to_its_limit_and_closes_the_connection_beyond(int depth, bool answered)
+    {
+        await using RendezvousServer server = await RendezvousServer.StartAsync();
+        using RawClient client = await server.ConnectAsync();
+        await client.Stream.WriteAsync(RawClient.Frame($"{{\"type\":\"beacon_list\",\"x\":{new string('[', depth)}{new string(']', depth)}}}"), TestContext.Current.CancellationToken);
+        string? answer = await client.ReadAsync();
+        Assert.Equal(answered, answer is not null);
+        using RawClient other = await server.ConnectAsync();
+        Assert.Contains("beacon_list_ok", await other.CallAsync("{\"type\":\"beacon_list\"}"), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(65537u)]
+    [InlineData(0x7FFFFFFFu)]
+    [InlineData(0x80000000u)]
+    [InlineData(uint.MaxValue)]
+    public async Task Announced_length_allocates_nothing(uint length)
+    {
+        await using RendezvousServer server = await RendezvousServer.StartAsync();
+        using RawClient client = await server.ConnectAsync();
+        await client.Stream.WriteAsync(new byte[] { (byte)(length >> 24), (byte)(length >> 16), (byte)(length >> 8), (byte)length }, TestContext.Current.CancellationToken);
+        Assert.Null(await client.ReadAsync());
+    }
+
+    [Fact]
+    public async Task Repeated_signatures_do_what_they_said_the_first_time_and_no_more()
+    {
+        await using RendezvousServer server = await RendezvousServer.StartAsync();
+        using RawClient owner = await server.ConnectAsync();
+        Identity identity = Identity.Create();
+        await owner.CallAsync($"{{\"type\":\"register\",\"public_key\":\"{identity.PublicKeyText}\"}}");
+        string heartbeat = $"{{\"type\":\"heartbeat\",\"node_id\":1,\"signature\":\"{identity.SignText("heartbeat:1")}\"}}";
+        Assert.Contains("heartbeat_ok", await owner.CallAsync(heartbeat), StringComparison.Ordinal);
+        Assert.Contains("heartbeat_ok", await owner.CallAsync(heartbeat), StringComparison.Ordinal); // remembered, not verified again
+
+        // A signature is worth nothing for another request, another node or another key.
+        string other = identity.SignText("heartbeat:1");
+        Assert.Contains("error", await owner.CallAsync($"{{\"type\":\"poll_handshakes\",\"node_id\":1,\"signature\":\"{other}\"}}"), StringComparison.Ordinal);
+        Identity next = Identity.Create();
+        Assert.Contains("rotate_key_ok", await owner.CallAsync($"{{\"type\":\"rotate_key\",\"node_id\":1,\"new_public_key\":\"{next.PublicKeyText}\",\"signature\":\"{identity.SignText("rotate:1")}\"}}"), StringComparison.Ordinal);
+        Assert.Contains("error", await owner.CallAsync(heartbeat), StringComparison.Ordinal);
+        byte[] forged = Convert.FromBase64String(next.SignText("heartbeat:1"));
+        Assert.Contains("heartbeat_ok", await owner.CallAsync(Heartbeat(forged)), StringComparison.Ordinal);
+        forged[3] ^= 1;
+        Assert.Contains("error", await owner.CallAsync(Heartbeat(forged)), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Rubbish_from_many_leaves_the_server_answering()
+    {
+        await using RendezvousServer server = await RendezvousServer.StartAsync();
+        var random = new Random(5);
+        for (int i = 0; i < 300; i++)
+        {
+            using RawClient client = await server.ConnectAsync();
+            byte[] bytes = new byte[random.Next(1, 600)];
+            random.NextBytes(bytes);
+            if (i % 3 == 0)
+            {
+                bytes = [0, 0, 0, (byte)Math.Min(200, bytes.Length), .. Encoding.ASCII.GetBytes("{\"type\":\"register\","), .. bytes];
+            }
+
+            await client.Stream.WriteAsync(bytes, TestContext.Current.CancellationToken);
+        }
+
+        using RawClient good = await server.ConnectAsync();
+        Assert.Contains("beacon_list_ok", await good.CallAsync("{\"type\":\"beacon_list\"}"), StringComparison.Ordinal);
+    }
+
+    private static string Heartbeat(byte[] signature) => $"{{\"type\":\"heartbeat\",\"node_id\":1,\"signature\":\"{Convert.ToBase64String(signature)}\"}}";
+
+    private static bool IsClosed(Socket socket)
+    {
+        try
+        {
+            return socket.Poll(0, SelectMode.SelectRead) && socket.Available == 0;
+        }
+        catch (SocketException)
+        {
+            return true;
+        }
+    }
+}

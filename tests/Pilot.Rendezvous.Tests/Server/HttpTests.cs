@@ -1,0 +1,159 @@
+using System.Net;
+using System.Text.Json;
+using Pilot.Protocol;
+using Pilot.Rendezvous.Http;
+using Pilot.Rendezvous.Registry;
+
+namespace Pilot.Rendezvous.Tests.Server;
+
+/// <summary>The HTTP side: vectors of the reference, privacy, bounds, and who may ask what.</summary>
+public sealed class HttpTests
+{
+    [Fact]
+    public void Badges_are_those_of_the_vectors()
+    {
+        foreach (JsonElement vector in VectorFile.Load("registry.json", "badge/"))
+        {
+            string svg = Badge.Draw("requests", vector.GetProperty("inputs").GetProperty("count").GetInt64(), "#a855f7");
+            Assert.Contains($"aria-label=\"{vector.Text("text")}\"", svg, StringComparison.Ordinal);
+            Assert.Contains($"width=\"{vector.GetProperty("width").GetInt32()}\" height=\"20\"", svg, StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
+    public async Task Answers_of_the_vectors()
+    {
+        await using RendezvousServer server = await StartAsync();
+        using HttpClient http = Client(server);
+        foreach (JsonElement vector in VectorFile.Load("registry.json", "http/").Where(v => v.TryGetProperty("status", out _) && v.Name() is not ("http/stats" or "http/healthz")))
+        {
+            JsonElement inputs = vector.GetProperty("inputs");
+            string[] words = inputs.Text("request").Split(' ');
+            using var request = new HttpRequestMessage(new HttpMethod(words[0]), words[1]);
+            if (inputs.Text("headers").Contains("X-Real-IP", StringComparison.Ordinal))
+            {
+                request.Headers.Add("X-Real-IP", "8.8.8.8");
+            }
+
+            using HttpResponseMessage answer = await http.SendAsync(request, TestContext.Current.CancellationToken);
+            Assert.Equal((vector.Name(), vector.GetProperty("status").GetInt32()), (vector.Name(), (int)answer.StatusCode));
+            Assert.Equal(vector.Text("text"), await answer.Content.ReadAsStringAsync(TestContext.Current.CancellationToken));
+            Assert.Equal(vector.Text("content_type"), answer.Content.Headers.ContentType!.ToString());
+        }
+    }
+
+    [Fact]
+    public async Task Statistics_have_the_members_of_the_reference_and_nothing_private()
+    {
+        await using RendezvousServer server = await StartAsync();
+        Fill(server, 3);
+        using HttpClient http = Client(server);
+        string text = await http.GetStringAsync("/api/stats", TestContext.Current.CancellationToken);
+        using JsonDocument stats = JsonDocument.Parse(text);
+        JsonElement expected = VectorFile.Find("registry.json", "http/stats");
+        using JsonDocument reference = JsonDocument.Parse(expected.Text("text"));
+        foreach (JsonProperty member in reference.RootElement.EnumerateObject())
+        {
+            Assert.Equal(member.Value.ValueKind, stats.RootElement.GetProperty(member.Name).ValueKind);
+        }
+
+        JsonElement node = stats.RootElement.GetProperty("nodes")[0];
+        Assert.Equal(
+            reference.RootElement.GetProperty("nodes")[0].EnumerateObject().Select(m => m.Name).Order(),
+            node.EnumerateObject().Select(m => m.Name).Order());
+        foreach (string secret in (string[])["real_addr", "public_key", "198.51.100", "owner", "host-1"])
+        {
+            Assert.DoesNotContain(secret, text, StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
+    public async Task Statistics_are_bounded_searched_and_paged()
+    {
+        await using RendezvousServer server = await StartAsync();
+        Fill(server, 3000);
+        using HttpClient http = Client(server);
+        async Task<JsonElement> GetAsync(string query)
+        {
+            using JsonDocument document = JsonDocument.Parse(await http.GetStringAsync("/api/stats" + query, TestContext.Current.CancellationToken));
+            return document.RootElement.Clone();
+        }
+
+        JsonElement all = await GetAsync("");
+        Assert.Equal(3000, all.GetProperty("total_nodes").GetInt32());
+        Assert.Equal(1000, all.GetProperty("nodes").GetArrayLength());
+        JsonElement second = await GetAsync("?limit=10&offset=10");
+        Assert.Equal("0:0000.0000.000B", second.GetProperty("nodes")[0].GetProperty("address").GetString());
+        JsonElement tagged = await GetAsync("?q=%23Rare");
+        Assert.Equal(3, tagged.GetProperty("matching_nodes").GetInt32());
+        Assert.All(tagged.GetProperty("nodes").EnumerateArray(), n => Assert.Contains("rare", n.GetProperty("tags").EnumerateArray().Select(t => t.GetString())));
+        Assert.Equal(0, (await GetAsync("?tasks=1")).GetProperty("matching_nodes").GetInt32());
+        using HttpResponseMessage bad = await http.GetAsync("/api/stats?limit=x", TestContext.Current.CancellationToken);
+        Assert.Equal(HttpStatusCode.BadRequest, bad.StatusCode);
+    }
+
+    [Fact]
+    public async Task Metrics_have_bounded_labels_and_stay_on_this_machine()
+    {
+        await using RendezvousServer server = await StartAsync();
+        using RawClient client = await server.ConnectAsync();
+        await client.CallAsync("{\"type\":\"beacon_list\"}");
+        for (int i = 0; i < 20; i++)
+        {
+            await client.CallAsync($"{{\"type\":\"a\\u0000b\\\"{i}\"}}");
+        }
+
+        using HttpClient http = Client(server);
+        string text = await http.GetStringAsync("/metrics", TestContext.Current.CancellationToken);
+        Assert.Contains("pilot_requests_total{type=\"beacon_list\"} 1\n", text, StringComparison.Ordinal);
+        Assert.Contains("pilot_requests_total{type=\"unknown\"} 20\n", text, StringComparison.Ordinal);
+        Assert.Contains("pilot_errors_total{type=\"unknown\"} 20\n", text, StringComparison.Ordinal);
+        Assert.Contains("pilot_request_duration_seconds_bucket{type=\"beacon_list\",le=\"+Inf\"} 1\n", text, StringComparison.Ordinal);
+        Assert.All(text.Split('\n', StringSplitOptions.RemoveEmptyEntries), line => Assert.Matches("^(# (HELP|TYPE) [a-z_]+ .+|[a-z_]+(\\{[a-z]+=\"[a-z_]+\"(,le=\"[0-9.+Inf]+\")?\\})? [0-9.E+-]+)$", line));
+
+        using var foreign = new HttpRequestMessage(HttpMethod.Get, "/metrics");
+        foreign.Headers.Host = "rebound.example:80";
+        using HttpResponseMessage refused = await http.SendAsync(foreign, TestContext.Current.CancellationToken);
+        Assert.Equal(HttpStatusCode.Forbidden, refused.StatusCode);
+    }
+
+    [Fact]
+    public async Task Page_allows_nothing_from_elsewhere()
+    {
+        await using RendezvousServer server = await StartAsync();
+        using HttpClient http = Client(server);
+        using HttpResponseMessage page = await http.GetAsync("/", TestContext.Current.CancellationToken);
+        string policy = page.Headers.GetValues("Content-Security-Policy").Single();
+        Assert.StartsWith("default-src 'none'; script-src 'self'", policy, StringComparison.Ordinal);
+        Assert.DoesNotContain("unsafe", policy, StringComparison.Ordinal);
+        string html = await page.Content.ReadAsStringAsync(TestContext.Current.CancellationToken);
+        Assert.Contains("Pilot Protocol", html, StringComparison.Ordinal);
+        Assert.DoesNotContain("http", html, StringComparison.Ordinal); // no address of another host
+        foreach (string file in (string[])["/dashboard.js", "/dashboard.css", "/health", "/ready", "/healthz", "/api/history", "/api/badge/nodes"])
+        {
+            using HttpResponseMessage answer = await http.GetAsync(file, TestContext.Current.CancellationToken);
+            Assert.Equal((file, HttpStatusCode.OK), (file, answer.StatusCode));
+        }
+    }
+
+    /// <summary>Nodes put into the state directly, with tags.</summary>
+    internal static void Fill(RendezvousServer server, int count) => server.Host.Registry.Look(core =>
+    {
+        for (uint id = 1; id <= count; id++)
+        {
+            core.Apply(new NodeRegistered(id, new PublicKey(id, 1, 2, 3), null, $"owner{id}@example.com", "198.51.100.7:4000", [], DateTimeOffset.UtcNow));
+            core.Apply(new HostnameChanged(id, $"host-{id}"));
+            core.Apply(new TagsChanged(id, id % 1000 == 1 ? ["rare", "ml"] : [$"t{id % 7}"]));
+            if (id > 1)
+            {
+                core.Apply(new ConsentGiven(id, id - 1));
+            }
+        }
+
+        return true;
+    });
+
+    internal static Task<RendezvousServer> StartAsync() => RendezvousServer.StartAsync(s => s.HttpAddress = "127.0.0.1:0");
+
+    private static HttpClient Client(RendezvousServer server) => new() { BaseAddress = new Uri($"http://{server.Host.HttpEndPoint}") };
+}
