@@ -120,6 +120,9 @@ internal static class TunnelConstants
     public const int MaxPendingBytes = 256 * 1024;
     public static readonly TimeSpan PendingLifetime = Ms(5_000);
 
+    /// <summary>A datagram of first contact waits this long for the peer's proof of the key: it may be asking the registry.</summary>
+    public static readonly TimeSpan DatagramHold = Ms(1_000);
+
     /// <summary>Pings outstanding per peer.</summary>
     public const int MaxOutstandingPings = 32;
 

@@ -102,7 +102,8 @@ internal sealed partial class CommandHandler
         {
             Trusted =
             [
-                .. context.Trust.Book.Trusted.Select(peer => new TrustedEntry
+                // Not before the gates know it: who reads a peer here may write to it at once.
+                .. context.Trust.Book.Trusted.Where(peer => context.Trust.Applied.IsKnown(peer.NodeId)).Select(peer => new TrustedEntry
                 {
                     NodeId = peer.NodeId,
                     PublicKey = peer.PublicKey,

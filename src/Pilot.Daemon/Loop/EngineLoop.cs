@@ -40,9 +40,6 @@ internal sealed class EngineLoop : EventLoop, IReadinessHandler
 
     public long DatagramsSent { get; private set; }
 
-    /// <summary>Scratch for readers of streams; valid within one call.</summary>
-    public byte[] Scratch { get; } = GC.AllocateUninitializedArray<byte>(256 * 1024, pinned: true);
-
     /// <summary>Adds a state machine whose deadline the loop keeps.</summary>
     public void AddDeadlineSource(IDeadlineSource source) => _deadlines.Add(source);
 

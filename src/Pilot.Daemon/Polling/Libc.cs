@@ -1,12 +1,14 @@
 using System.Runtime.InteropServices;
+using Pilot.Engine.Streams;
 
 namespace Pilot.Daemon.Polling;
 
-/// <summary>System calls that the framework does not offer. Every one is used by a poller or for peer credentials.</summary>
+/// <summary>System calls that the framework does not offer. Every one is used by a poller, for peer credentials or to move the bytes of streams.</summary>
 internal static partial class Libc
 {
     public const int ErrorInterrupted = 4; // EINTR, Linux and macOS
     public const int ErrorNoEntry = 2; // ENOENT
+    public static readonly int ErrorAgain = OperatingSystem.IsLinux() ? 11 : 35; // EAGAIN
     public const int ErrorNoSystemCall = 38; // ENOSYS, Linux
 
     [StructLayout(LayoutKind.Sequential)]
@@ -61,6 +63,12 @@ internal static partial class Libc
 
     [LibraryImport("libc", EntryPoint = "write", SetLastError = true)]
     public static unsafe partial nint Write(int descriptor, void* buffer, nuint count);
+
+    [LibraryImport("libc", EntryPoint = "readv", SetLastError = true)]
+    public static unsafe partial nint ReadVector(int descriptor, BufferPiece* pieces, int count);
+
+    [LibraryImport("libc", EntryPoint = "writev", SetLastError = true)]
+    public static unsafe partial nint WriteVector(int descriptor, BufferPiece* pieces, int count);
 
     [LibraryImport("libc", EntryPoint = "close", SetLastError = true)]
     public static partial int Close(int descriptor);

@@ -1,4 +1,5 @@
 using System.Net.Sockets;
+using System.Runtime.InteropServices;
 using Pilot.Daemon.Loop;
 using Pilot.Daemon.Polling;
 using Pilot.Engine.Streams;
@@ -12,13 +13,16 @@ namespace Pilot.Daemon.Streams;
 /// </summary>
 internal sealed class StreamBridge : IStreamOwner, IReadinessHandler
 {
-    private const int MaxReadsPerTurn = 4; // of the scratch buffer's size, so that other streams get their turn
+    private const int MaxPieces = 16; // of a chunk each: 256 KiB in one system call
+    private const int MaxReadPerTurn = 1024 * 1024; // bytes, so that other streams get their turn
 
     private readonly EngineLoop _loop;
     private readonly Connection _connection;
     private readonly Socket _socket;
     private readonly Action<Connection> _onEnd;
+    private readonly int _descriptor;
     private readonly int _token;
+    private int _nextRead = ChunkPool.ChunkSize; // grows with what comes
     private Interest _interest = Interest.Read;
     private bool _clientEnded; // the client ended its direction, everything it wrote was read
     private bool _clientGone; // the client closed both directions, or its socket failed
@@ -38,7 +42,8 @@ internal sealed class StreamBridge : IStreamOwner, IReadinessHandler
         _socket = socket;
         _onEnd = onEnd;
         connection.Owner = this;
-        _token = loop.Watch((int)socket.Handle, this, Interest.Read);
+        _descriptor = (int)socket.Handle;
+        _token = loop.Watch(_descriptor, this, Interest.Read);
         if (!early.IsEmpty)
         {
             connection.Write(loop.Now, early); // at most one line buffer: always smaller than an empty send buffer
@@ -108,13 +113,13 @@ internal sealed class StreamBridge : IStreamOwner, IReadinessHandler
         }
     }
 
-    private void ReadClient()
+    private unsafe void ReadClient()
     {
-        var scratch = _loop.Scratch;
-        for (var i = 0; i < MaxReadsPerTurn && !_clientEnded; i++)
+        var pieces = stackalloc BufferPiece[MaxPieces];
+        for (var left = MaxReadPerTurn; left > 0 && !_clientEnded;)
         {
-            var room = Math.Min(_connection.WriteCapacity, scratch.Length);
-            if (room == 0)
+            var count = _connection.ReserveWrite(Math.Min(_nextRead, left), new Span<BufferPiece>(pieces, MaxPieces));
+            if (count == 0)
             {
                 if (_connection.IsWriteClosed)
                 {
@@ -122,47 +127,60 @@ internal sealed class StreamBridge : IStreamOwner, IReadinessHandler
                 }
                 else
                 {
-                    // A write that is cut short asks the stream for the signal when there is room again.
                     _waitsForRoom = true;
-                    _connection.Write(_loop.Now, scratch.AsSpan(0, 1));
+                    _connection.WantRoom();
                 }
 
                 return;
             }
 
             _waitsForRoom = false;
-            var count = _socket.Receive(scratch.AsSpan(0, room), SocketFlags.None, out var error);
-            if (error == SocketError.WouldBlock)
+            var room = Length(pieces, count);
+            var received = (int)Libc.ReadVector(_descriptor, pieces, count);
+            var error = received < 0 ? Marshal.GetLastPInvokeError() : 0;
+            _connection.CommitWrite(_loop.Now, Math.Max(0, received));
+            if (received > 0)
             {
-                return;
+                left -= received;
+                _nextRead = Math.Clamp(2 * received, ChunkPool.ChunkSize, MaxPieces * ChunkPool.ChunkSize);
+                _loop.Node.Touch(_loop.Now, _connection);
+                if (received < room)
+                {
+                    return; // the socket was emptied
+                }
             }
-
-            if (error != SocketError.Success)
-            {
-                _clientEnded = _clientGone = true;
-                return;
-            }
-
-            if (count == 0)
+            else if (received == 0)
             {
                 _clientEnded = true;
                 _connection.ShutdownWrite(_loop.Now);
                 _loop.Node.Touch(_loop.Now, _connection);
+            }
+            else if (error == Libc.ErrorAgain)
+            {
                 return;
             }
-
-            _connection.Write(_loop.Now, scratch.AsSpan(0, count));
-            _loop.Node.Touch(_loop.Now, _connection);
-            if (count < room)
+            else if (error != Libc.ErrorInterrupted)
             {
-                return; // the socket was emptied
+                _clientEnded = _clientGone = true;
             }
         }
     }
 
-    private void WriteClient()
+    private static unsafe int Length(BufferPiece* pieces, int count)
+    {
+        var length = 0;
+        for (var i = 0; i < count; i++)
+        {
+            length += (int)pieces[i].Length;
+        }
+
+        return length;
+    }
+
+    private unsafe void WriteClient()
     {
         _waitsForClient = false;
+        var pieces = stackalloc BufferPiece[MaxPieces];
         var any = false;
         while (_connection.ReadableBytes > 0)
         {
@@ -173,21 +191,23 @@ internal sealed class StreamBridge : IStreamOwner, IReadinessHandler
                 break;
             }
 
-            var count = _socket.Send(_connection.PeekRead(), SocketFlags.None, out var error);
-            if (error == SocketError.WouldBlock)
+            var count = _connection.PeekRead(new Span<BufferPiece>(pieces, MaxPieces));
+            var sent = (int)Libc.WriteVector(_descriptor, pieces, count);
+            if (sent > 0)
+            {
+                _connection.Consume(_loop.Now, sent);
+                any = true;
+                continue;
+            }
+
+            var error = Marshal.GetLastPInvokeError();
+            if (error == Libc.ErrorAgain)
             {
                 _waitsForClient = true;
                 break;
             }
 
-            if (error != SocketError.Success)
-            {
-                _clientGone = true;
-                continue;
-            }
-
-            _connection.Consume(_loop.Now, count);
-            any = true;
+            _clientGone |= error != Libc.ErrorInterrupted;
         }
 
         if (any)

@@ -49,6 +49,9 @@ internal sealed class TrustHost : IDeadlineSource
     /// <summary>Relayed handshakes are expected: poll fast. Loop thread.</summary>
     public Action? PollSoon { get; set; }
 
+    /// <summary>What the node's gates go by: the book as of the last change that is on disk.</summary>
+    public TrustSnapshot Applied { get; private set; } = TrustSnapshot.Empty;
+
     public TrustClock Clock => new(_host.Now, DateTimeOffset.Now);
 
     public Instant NextDeadline => _isSaving ? Instant.Never : Book.NextDeadline;
@@ -62,7 +65,7 @@ internal sealed class TrustHost : IDeadlineSource
     /// <summary>Binds port 444 and hands the gates what was loaded.</summary>
     public void Start()
     {
-        _host.Node.SetTrust(Book.Snapshot);
+        Apply();
         _host.BindService(TrustLimits.Port, NodeHost.DefaultBacklog, connection => new IncomingTrustMessage(_host, connection, Receive).Start());
         RunEffects();
     }
@@ -127,6 +130,12 @@ internal sealed class TrustHost : IDeadlineSource
         });
     }
 
+    private void Apply()
+    {
+        Applied = Book.Snapshot;
+        _host.Node.SetTrust(Applied);
+    }
+
     private void RunEffects()
     {
         while (!_isSaving && Book.TryGetEffect(Clock, out var effect))
@@ -175,7 +184,7 @@ internal sealed class TrustHost : IDeadlineSource
                 Save();
                 break;
             case TrustEffect.TrustChanged:
-                _host.Node.SetTrust(Book.Snapshot);
+                Apply();
                 break;
             case TrustEffect.PeerRevoked revoked:
                 _host.Node.DropPeer(_host.Now, revoked.NodeId);

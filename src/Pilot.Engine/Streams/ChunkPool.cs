@@ -141,8 +141,10 @@ public sealed class ChunkPool
     }
 
     /// <summary>The bytes of a rented chunk.</summary>
-    internal unsafe Span<byte> this[int chunk] =>
-        new((byte*)_blocks[chunk >> BlockShift].Memory!.Address + ((chunk & (BlockChunks - 1)) << ChunkShift), ChunkSize);
+    internal unsafe Span<byte> this[int chunk] => new((byte*)AddressOf(chunk), ChunkSize);
+
+    /// <summary>First byte of a chunk.</summary>
+    internal nint AddressOf(int chunk) => _blocks[chunk >> BlockShift].Memory!.Address + ((chunk & (BlockChunks - 1)) << ChunkShift);
 
     /// <summary>
     /// Gives back what the last two intervals between calls did not need. To be called every few seconds while it

@@ -87,6 +87,42 @@ internal struct ChunkRing
         return _pool[_table![(int)(number & (_table.Length - 1))]].Slice(at, (int)Math.Min(length, ChunkPool.ChunkSize - at));
     }
 
+    /// <summary>The written bytes at <paramref name="offset"/> as pieces, as far as they go; returns how many pieces.</summary>
+    public readonly int Pieces(long offset, long length, Span<BufferPiece> pieces)
+    {
+        int count = 0;
+        for (; count < pieces.Length && length > 0; count++)
+        {
+            int at = (int)(offset & Mask);
+            int size = (int)Math.Min(length, ChunkPool.ChunkSize - at);
+            long number = offset >> ChunkPool.ChunkShift;
+            pieces[count] = new BufferPiece(_pool.AddressOf(_table![(int)(number & (_table.Length - 1))]) + at, (nuint)size);
+            offset += size;
+            length -= size;
+        }
+        return count;
+    }
+
+    /// <summary>Takes chunks for bytes that are going to be written at <paramref name="offset"/>; returns how many pieces. What is not used goes back by <see cref="ReleaseFrom"/>.</summary>
+    public int Reserve(long offset, long length, Span<BufferPiece> pieces)
+    {
+        int count = 0;
+        for (; count < pieces.Length && length > 0; count++)
+        {
+            int chunk = Obtain(offset >> ChunkPool.ChunkShift, RingAccess.Own);
+            if (chunk == None)
+            {
+                break;
+            }
+            int at = (int)(offset & Mask);
+            int size = (int)Math.Min(length, ChunkPool.ChunkSize - at);
+            pieces[count] = new BufferPiece(_pool.AddressOf(chunk) + at, (nuint)size);
+            offset += size;
+            length -= size;
+        }
+        return count;
+    }
+
     /// <summary>Gives back all chunks whose bytes lie below <paramref name="offset"/>.</summary>
     public void ReleaseBefore(long offset)
     {

@@ -140,10 +140,37 @@ public sealed partial class Connection
         return taken;
     }
 
+    /// <summary>
+    /// Room in the send buffer for at most <paramref name="length"/> bytes, to be filled in order; returns how many pieces (0 when full or no
+    /// longer writable: see <see cref="WantRoom"/>). <see cref="CommitWrite"/> must follow, also when nothing was filled.
+    /// </summary>
+    public int ReserveWrite(int length, Span<BufferPiece> pieces)
+    {
+        FitSendBuffer();
+        return IsWriteClosed ? 0 : _send.Reserve(length, pieces);
+    }
+
+    /// <summary>So many bytes were put into the pieces of <see cref="ReserveWrite"/>.</summary>
+    public void CommitWrite(Instant now, int count)
+    {
+        if (count > 0 && !HasOutstanding)
+        {
+            _progressAt = now;
+        }
+        _send.Commit(count);
+        _writeWasCut |= _send.Free == 0;
+    }
+
+    /// <summary>Asks for <see cref="ConnectionSignals.Writable"/> when there is room.</summary>
+    public void WantRoom() => _writeWasCut = true;
+
+    /// <summary>The readable bytes in pieces, the first ones if there are more, without removing them; returns how many pieces.</summary>
+    public int PeekRead(Span<BufferPiece> pieces) => _receive.Peek(pieces);
+
     /// <summary>The readable bytes that lie in one piece, without removing them. Valid until the next call on this connection.</summary>
     public ReadOnlySpan<byte> PeekRead() => _receive.Peek();
 
-    /// <summary>Removes bytes seen by <see cref="PeekRead"/>. May cause a window update to be sent.</summary>
+    /// <summary>Removes bytes seen by <see cref="PeekRead()"/>. May cause a window update to be sent.</summary>
     public void Consume(Instant now, int count)
     {
         _receive.Consume(count);

@@ -80,6 +80,9 @@ internal sealed class ReceiveBuffer
     /// <summary>The readable bytes that lie in one piece.</summary>
     public ReadOnlySpan<byte> Peek() => Readable == 0 ? [] : _bytes.Run(ReadOffset, Readable);
 
+    /// <summary>The readable bytes in pieces, the first ones if there are more; returns how many pieces.</summary>
+    public int Peek(Span<BufferPiece> pieces) => _bytes.Pieces(ReadOffset, Readable, pieces);
+
     /// <summary>Removes read bytes.</summary>
     public void Consume(int count)
     {

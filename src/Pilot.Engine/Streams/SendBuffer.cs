@@ -41,6 +41,23 @@ internal sealed class SendBuffer
         return count;
     }
 
+    /// <summary>Room for at most <paramref name="length"/> further bytes; returns how many pieces. <see cref="Commit"/> must follow.</summary>
+    public int Reserve(int length, Span<BufferPiece> pieces) => _bytes.Reserve(End, Math.Min(length, Free), pieces);
+
+    /// <summary>So many bytes were put into the reserved pieces.</summary>
+    public void Commit(int count)
+    {
+        End += count;
+        if (Start == End)
+        {
+            _bytes.Empty();
+        }
+        else
+        {
+            _bytes.ReleaseFrom(End);
+        }
+    }
+
     /// <summary>Copies the bytes from <paramref name="offset"/> on.</summary>
     public void CopyTo(long offset, Span<byte> destination) => _bytes.CopyTo(offset, destination);
 

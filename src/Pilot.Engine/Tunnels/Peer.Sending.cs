@@ -10,6 +10,10 @@ internal sealed partial class Peer
     private Instant _pendingExpireAt = Instant.Never;
     private int _pendingBytes;
 
+    // At first contact the peer may still be asking the registry for our key. Streams repeat what it cannot open yet, datagrams
+    // are gone: they wait until it has proved the key, but not long.
+    private Instant _datagramsHeldUntil = Instant.Never;
+
     public int PendingCount => _pending.Count;
 
     /// <summary>Bytes that a sealed packet has around it on the path that is used now.</summary>
@@ -44,7 +48,7 @@ internal sealed partial class Peer
     /// <summary>Sends one packet (datagram, RST) now, or queues it until there is a key. False if the queue is full.</summary>
     public bool Send(Instant now, in PacketHeader header, ReadOnlySpan<byte> payload)
     {
-        if (_current is not null && SendPath(now) is { } path)
+        if (_current is not null && !HoldsBack(now, header) && SendPath(now) is { } path)
         {
             SendPacket(now, header, payload, path, _current);
             return true;
@@ -92,20 +96,40 @@ internal sealed partial class Peer
         _context.Statistics.Encrypted++;
     }
 
+    private bool HoldsBack(Instant now, in PacketHeader header) =>
+        header.Protocol == PacketProtocol.Datagram && !IsConfirmed && now < _datagramsHeldUntil;
+
     private void FlushPending(Instant now)
     {
-        while (_current is not null && SendPath(now) is { } path && _pending.TryDequeue(out var item))
+        for (int left = _pending.Count; left > 0 && _current is not null && SendPath(now) is { } path; left--)
         {
-            _pendingBytes -= item.Packet.Length;
+            var item = _pending.Dequeue();
             if (now < item.ExpiresAt && Packet.TryParse(item.Packet, out PacketHeader header, out ReadOnlySpan<byte> payload))
             {
+                if (HoldsBack(now, header))
+                {
+                    _pending.Enqueue(item); // the order among themselves stays
+                    continue;
+                }
+
                 SendPacket(now, header, payload, path, _current);
             }
+
+            _pendingBytes -= item.Packet.Length;
         }
 
         if (_pending.Count == 0)
         {
             ClearPending();
+        }
+    }
+
+    private void ReleaseHeldDatagrams(Instant now)
+    {
+        if (now >= _datagramsHeldUntil)
+        {
+            _datagramsHeldUntil = Instant.Never;
+            FlushPending(now);
         }
     }
 

@@ -126,6 +126,7 @@ internal sealed partial class Peer
         if (_current is null)
         {
             _current = session;
+            _datagramsHeldUntil = now + TunnelConstants.DatagramHold;
             Paths.FirstContact = path;
             _rekeyAt = now + _context.Random.Jitter(TunnelConstants.RekeyInterval);
             Answer(now, exchange, wasKnown, answered, path);
@@ -228,6 +229,12 @@ internal sealed partial class Peer
         _rekeyAt = now + _context.Random.Jitter(TunnelConstants.RekeyInterval);
         StopExchange(session);
         UpdateSessionDeadline();
+        if (_datagramsHeldUntil != Instant.Never)
+        {
+            _datagramsHeldUntil = Instant.Never;
+            FlushPending(now);
+        }
+
         _context.Events.Add(new NodeEvent { Kind = NodeEventKind.PeerConnected, NodeId = NodeId, Path = SendPath(now)?.Status ?? default });
     }
 

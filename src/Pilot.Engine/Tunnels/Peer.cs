@@ -64,6 +64,7 @@ internal sealed partial class Peer : DeadlineItem
             next = Instant.Min(next, _keepaliveAt);
             next = Instant.Min(next, _directRoundAt);
             next = Instant.Min(next, _pendingExpireAt);
+            next = Instant.Min(next, _datagramsHeldUntil);
             next = Instant.Min(next, _waitersExpireAt);
             next = Instant.Min(next, _rekeyAt);
             foreach (PeerPath path in Paths.All)
@@ -84,6 +85,7 @@ internal sealed partial class Peer : DeadlineItem
     {
         ExpireSessions(now);
         ExpirePending(now);
+        ReleaseHeldDatagrams(now);
         ExpireWaiters(now);
         RunProbes(now);
         RunSegmentSizeSearch(now);
@@ -162,6 +164,7 @@ internal sealed partial class Peer : DeadlineItem
         ClearSessions();
         Paths.Clear();
         ClearPending();
+        _datagramsHeldUntil = Instant.Never;
         _exchangeAt = Instant.Never;
         _keepaliveAt = Instant.Never;
         _directRoundAt = Instant.Never;

@@ -27,7 +27,7 @@ public sealed class BufferTests
                 {
                     for (int i = 0; i < length; i++)
                     {
-                        segment[i] = Transfer.ByteAt(seed, offset + i);
+                        segment[i] = Transfer.ByteAt(seed, (int)(offset + i));
                     }
                     ReceiveOutcome outcome = buffer.Write(offset, segment.AsSpan(0, length), limit);
                     int start = next;
@@ -250,6 +250,74 @@ public sealed class BufferTests
                 }
             }
             previous = run.End;
+        }
+    }
+
+    /// <summary>Bytes put into reserved pieces are the bytes that are read in pieces, and what was reserved and not used goes back.</summary>
+    [Fact]
+    public void Pieces_hold_what_was_put_into_them()
+    {
+        for (int seed = 0; seed < 10; seed++)
+        {
+            Random random = new(seed);
+            ChunkPool pool = new();
+            SendBuffer send = new(pool, 300_000);
+            ReceiveBuffer receive = new(pool);
+            BufferPiece[] pieces = new BufferPiece[16];
+            byte[] segment = new byte[60_000];
+            for (int turn = 0; turn < 300; turn++)
+            {
+                int count = send.Reserve(random.Next(1, 100_000), pieces);
+                int room = pieces.Take(count).Sum(piece => (int)piece.Length);
+                Assert.InRange(room, count == 0 ? 0 : 1, send.Free);
+                int filled = random.Next(room + 1);
+                Fill(seed, send.End, filled, pieces);
+                send.Commit(filled);
+                Assert.Equal(ChunksOf(send.Start, send.End) + ChunksOf(receive.ReadOffset, receive.NextOffset), pool.Rented);
+
+                int length = Math.Min(random.Next(segment.Length), send.Buffered);
+                send.CopyTo(send.Start, segment.AsSpan(0, length));
+                receive.Write(send.Start, segment.AsSpan(0, length), long.MaxValue);
+                send.Release(send.Start + length);
+
+                count = receive.Peek(pieces);
+                int readable = pieces.Take(count).Sum(piece => (int)piece.Length);
+                Assert.Equal(Math.Min(receive.Readable, readable), readable);
+                int read = random.Next(readable + 1);
+                Check(seed, receive.ReadOffset, read, pieces);
+                receive.Consume(read);
+            }
+            Assert.True(receive.ReadOffset > 1_000_000);
+            send.Clear();
+            receive.Clear();
+            Assert.Equal(0, pool.Rented);
+        }
+    }
+
+    private static int ChunksOf(long start, long end) =>
+        start == end ? 0 : (int)(((end - 1) >> ChunkPool.ChunkShift) - (start >> ChunkPool.ChunkShift)) + 1;
+
+    private static unsafe void Fill(int seed, long offset, int length, BufferPiece[] pieces)
+    {
+        for (int i = 0, piece = 0, at = 0; i < length; i++)
+        {
+            ((byte*)pieces[piece].Address)[at] = Transfer.ByteAt(seed, (int)(offset + i));
+            if (++at == (int)pieces[piece].Length)
+            {
+                (piece, at) = (piece + 1, 0);
+            }
+        }
+    }
+
+    private static unsafe void Check(int seed, long offset, int length, BufferPiece[] pieces)
+    {
+        for (int i = 0, piece = 0, at = 0; i < length; i++)
+        {
+            Assert.Equal(Transfer.ByteAt(seed, (int)(offset + i)), ((byte*)pieces[piece].Address)[at]);
+            if (++at == (int)pieces[piece].Length)
+            {
+                (piece, at) = (piece + 1, 0);
+            }
         }
     }
 }

@@ -145,6 +145,22 @@ public sealed class NodeStreamTests
     }
 
     [Fact]
+    public void Datagrams_of_first_contact_wait_while_the_peer_asks_the_registry_for_the_key()
+    {
+        var wire = new Wire();
+        WireNode a = wire.Add(7, isPublic: true);
+        WireNode b = wire.Add(9, isPublic: true);
+        b.AnswersLookupsAt = wire.Now + TimeSpan.FromMilliseconds(300);
+        Assert.True(a.Node.SendDatagram(wire.Now, b.NodeId, 0, 6000, "one"u8, out string? error), error);
+        Assert.True(b.Node.SendDatagram(wire.Now, a.NodeId, 0, 6000, "other way"u8, out error), error); // so b's key comes to a at once
+        wire.RunFor(TimeSpan.FromMilliseconds(100));
+        Assert.True(a.Node.SendDatagram(wire.Now, b.NodeId, 0, 6000, "two"u8, out error), error);
+        wire.RunFor(TimeSpan.FromSeconds(1));
+        Assert.Equal(["one", "two"], b.Events.Where(e => e.Kind == NodeEventKind.Datagram).Select(e => System.Text.Encoding.ASCII.GetString(e.Datagram!.Data)));
+        Assert.Single(a.Events, e => e.Kind == NodeEventKind.Datagram);
+    }
+
+    [Fact]
     public void A_refusal_by_the_registry_does_not_outlive_the_trust_that_follows()
     {
         var wire = new Wire();

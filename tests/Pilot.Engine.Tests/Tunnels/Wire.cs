@@ -10,6 +10,7 @@ namespace Pilot.Engine.Tests.Tunnels;
 internal sealed class Wire
 {
     private readonly PriorityQueue<(UdpEndpoint From, UdpEndpoint To, byte[] Datagram), (long, int)> _inFlight = new();
+    private readonly PriorityQueue<Action, (long, int)> _planned = new();
     private readonly byte[] _buffer = new byte[1 << 18];
     private int _order;
 
@@ -50,6 +51,9 @@ internal sealed class Wire
     public void Inject(UdpEndpoint from, UdpEndpoint to, byte[] datagram) =>
         _inFlight.Enqueue((from, to, datagram), ((Now + Delay).Ticks, _order++));
 
+    /// <summary>Runs an action at a time.</summary>
+    public void At(Instant time, Action action) => _planned.Enqueue(action, (time.Ticks, _order++));
+
     public void RunFor(TimeSpan span) => RunUntil(static () => false, span);
 
     /// <summary>Runs until the condition holds; false when the time is over.</summary>
@@ -74,6 +78,7 @@ internal sealed class Wire
             }
 
             Instant next = _inFlight.TryPeek(out _, out var due) ? new Instant(due.Item1) : Instant.Never;
+            next = _planned.TryPeek(out _, out var planned) ? Instant.Min(next, new Instant(planned.Item1)) : next;
             foreach (WireNode node in Nodes)
             {
                 next = Instant.Min(next, Instant.Max(node.Node.NextDeadline, Now + TimeSpan.FromTicks(1)));
@@ -87,6 +92,12 @@ internal sealed class Wire
             }
 
             Now = Instant.Max(Now, next);
+            while (_planned.TryPeek(out Action? action, out planned) && planned.Item1 <= Now.Ticks)
+            {
+                _planned.Dequeue();
+                action();
+            }
+
             while (_inFlight.TryPeek(out var datagram, out due) && due.Item1 <= Now.Ticks)
             {
                 _inFlight.Dequeue();
@@ -173,6 +184,9 @@ internal sealed class WireNode
 
     public bool RegistryIsDown { get; set; }
 
+    /// <summary>The registry takes until then to tell a key.</summary>
+    public Instant AnswersLookupsAt { get; set; }
+
     /// <summary>The registry names its endpoint to everybody, although the node trusts nobody.</summary>
     public bool IsLeaked { get; set; }
 
@@ -217,6 +231,9 @@ internal sealed class WireNode
                     Node.CompleteResolve(now, nodeEvent.NodeId, allowed
                         ? new ResolveAnswer(ResolveOutcome.Found, subject!.Endpoint, [])
                         : new ResolveAnswer(ResolveOutcome.Refused, null, [], "request failed"));
+                    break;
+                case NodeEventKind.LookupNeeded when AnswersLookupsAt > now:
+                    _wire.At(AnswersLookupsAt, () => Node.CompleteLookup(_wire.Now, nodeEvent.NodeId, new LookupAnswer(true, subject?.Identity.PublicKey, [])));
                     break;
                 case NodeEventKind.LookupNeeded:
                     Node.CompleteLookup(now, nodeEvent.NodeId, new LookupAnswer(!RegistryIsDown, RegistryIsDown ? null : subject?.Identity.PublicKey, []));
