@@ -78,7 +78,7 @@ internal static class DirectJson
             };
             return true;
         }
-        catch (JsonException)
+        catch (Exception exception) when (exception is JsonException or InvalidOperationException) // InvalidOperation: a string that is no valid Unicode
         {
             return false;
         }

@@ -95,12 +95,7 @@ internal sealed class DaemonService(DaemonSettings settings, ILoggerFactory logg
             _logger.LogWarning("{Warning}", warning);
         }
 
-        if (settings.Email is { } given && AccountFile.Validate(given) is { } problem)
-        {
-            throw new FatalException($"invalid email: {problem}");
-        }
-
-        _state = StateDirectory.Open(settings.IdentityPath);
+        _state = StateDirectory.Open(settings.IdentityPath, settings.SocketPath);
         _socket = IpcSocket.Open(settings.SocketPath);
         var identity = IdentityFile.LoadOrCreate(_state.IdentityPath, out var created, out var repaired);
         if (created)
@@ -213,7 +208,7 @@ internal sealed class DaemonService(DaemonSettings settings, ILoggerFactory logg
     {
         try
         {
-            _state!.WritePid();
+            _state!.WriteInformation();
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {

@@ -8,8 +8,14 @@ internal sealed class FatalException : Exception
     {
     }
 
+    public FatalException(string message, string? hint)
+        : base(message) => Hint = hint;
+
     public FatalException(string message, Exception inner)
         : base(message, inner)
     {
     }
+
+    /// <summary>What to do about it, or null. The line behind the message; <c>pilotctl daemon start</c> shows it.</summary>
+    public string? Hint { get; }
 }

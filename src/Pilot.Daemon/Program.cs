@@ -5,8 +5,10 @@ using Microsoft.Extensions.Logging;
 using Pilot.Daemon;
 using Pilot.Daemon.Configuration;
 using Pilot.Daemon.Logging;
+using Pilot.Flags;
 using Serilog.Extensions.Logging;
 
+StandardDescriptors.Complete(args);
 try
 {
     var variables = Environment.GetEnvironmentVariables().Cast<DictionaryEntry>()
@@ -25,6 +27,11 @@ try
         return 0;
     }
 
+    if (loaded.IsChecked)
+    {
+        return 0;
+    }
+
     if (loaded.Settings is not { } settings)
     {
         Console.WriteLine($"pilot-daemon {DaemonVersion.Text}");
@@ -38,6 +45,10 @@ catch (FatalException exception)
     try
     {
         Console.Error.WriteLine($"daemon start: {exception.Message}");
+        if (exception.Hint is { } hint)
+        {
+            Console.Error.WriteLine($"hint: {hint}");
+        }
     }
     catch (IOException)
     {

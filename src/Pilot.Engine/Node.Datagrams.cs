@@ -58,6 +58,10 @@ public sealed partial class Node
         return error is null;
     }
 
+    /// <summary>Whether what waits for a first tunnel to this node may still be refused by the registry: it was asked where the node is, and has not answered.</summary>
+    public bool IsResolving(uint nodeId) =>
+        _directory.Find(nodeId) is { Resolve.IsInFlight: true } && _peers.TryGetValue(nodeId, out Peer? peer) && !peer.IsReady;
+
     /// <summary>The largest datagram: what fits one relayed IPv4 UDP datagram (spec 02 section 16.1).</summary>
     public const int MaxDatagram = 65_428;
 

@@ -25,7 +25,7 @@ public static class FlagFile
                    select KeyValuePair.Create(member.Name.Replace('_', '-'), text),
             ];
         }
-        catch (Exception exception) when (exception is JsonException or IOException or UnauthorizedAccessException)
+        catch (Exception exception) when (exception is JsonException or InvalidOperationException or IOException or UnauthorizedAccessException) // InvalidOperation: no valid Unicode
         {
             throw new FlagException($"load config: {path}: {exception.Message}");
         }

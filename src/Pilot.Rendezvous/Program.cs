@@ -1,4 +1,5 @@
 using Pilot.Rendezvous.Commands;
+using Pilot.Flags;
 using Pilot.Rendezvous.Server;
 using Pilot.Rendezvous.Startup;
 using Pilot.Rendezvous.Storage;
@@ -6,6 +7,7 @@ using Serilog;
 using Serilog.Core;
 using Serilog.Events;
 
+StandardDescriptors.Complete(args);
 Settings settings;
 StoreCommand? command;
 try

@@ -174,6 +174,8 @@ public sealed partial class CliOfflineTests : IDisposable
     [InlineData("not json")]
     [InlineData("null")]
     [InlineData("[1]")]
+    [InlineData("{\"hostname\":\"\\ud800\"}")]
+    [InlineData("{\"\\ud800\":1}")]
     public void A_broken_config_counts_as_empty_and_is_kept_aside(string content)
     {
         string file = Path.Combine(_home, "config.json");

@@ -20,6 +20,7 @@ internal sealed record CliRun(int Exit, string Stdout, string Stderr)
             "PILOT_SOCKET" => socket,
             "PILOT_HOME" => home,
             "PILOT_REGISTRY" => "127.0.0.1:1",
+            "PILOT_DAEMON" => "/nonexistent/pilot-daemon",
             _ => null,
         });
         return new CliRun(exit, Encoding.UTF8.GetString(stdout.ToArray()), Encoding.UTF8.GetString(stderr.ToArray()));

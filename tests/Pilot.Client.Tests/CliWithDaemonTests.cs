@@ -139,6 +139,15 @@ public sealed class CliWithDaemonTests : IAsyncDisposable
         Assert.Equal((1, "not_found"), (ping.Exit, ping.Envelope.GetProperty("code").GetString()));
     }
 
+    [Fact]
+    public void What_troubles_a_registered_daemon_is_shown()
+    {
+        Reply(
+            IpcCommand.Status,
+            """{"state":"ready","pid":42,"node_id":1,"address":"0:0000.0000.0001","hostname":"","registry_connected":true,"last_error":"hostname \"bad name\" is not used"}""");
+        Assert.Contains("\n  Trouble:     hostname \"bad name\" is not used\n", Run("daemon", "status").Stdout, StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData("invalid_argument", "invalid hostname: hostname too long (max 63 chars)", "invalid_argument")]
     [InlineData("already_exists", "hostname \"agent-b\" already in use by node 2", "already_exists")]

@@ -70,6 +70,20 @@ public sealed class RegistrationTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_name_that_no_registry_takes_is_said_until_another_is_set()
+    {
+        await using var daemon = await TestDaemon.StartAsync(Settings() with { Hostname = "bad name" });
+        using var client = await daemon.ConnectAsync();
+        var status = (await client.CallAsync("""{"cmd":"status"}""")).GetData(IpcJson.Context.StatusData);
+        Assert.Equal(DaemonState.Ready, status.State);
+        Assert.Equal("hostname \"bad name\" is not used: hostname must be lowercase alphanumeric with hyphens, start/end with alphanumeric", status.LastError);
+        Assert.DoesNotContain("set_hostname", _registry.Types);
+        Assert.True((await client.CallAsync("""{"cmd":"set","hostname":"good-name"}""")).Ok);
+        status = (await client.CallAsync("""{"cmd":"status"}""")).GetData(IpcJson.Context.StatusData);
+        Assert.Equal(("good-name", string.Empty), (status.Hostname, status.LastError));
+    }
+
+    [Fact]
     public async Task Without_a_registry_the_daemon_answers_and_says_why_it_is_not_ready()
     {
         string address;
@@ -123,6 +137,7 @@ public sealed class RegistrationTests : IAsyncLifetime
         await daemon.DisposeAsync();
         Assert.False(File.Exists(settings.SocketPath));
         Assert.False(File.Exists(_directory["h/pilot.pid"]));
+        Assert.False(File.Exists(_directory["h/pilot.socket"]));
     }
 
     private Configuration.DaemonSettings Settings() => TestDaemon.SettingsFor(_directory["h"], _registry.Address);

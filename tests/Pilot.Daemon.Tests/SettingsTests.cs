@@ -55,11 +55,40 @@ public sealed class SettingsTests : IDisposable
     [InlineData("-keepalive=often", "not a duration")]
     [InlineData("-public=perhaps", "invalid boolean")]
     [InlineData("-trust-auto-approve=some", "trust-auto-approve")]
+    [InlineData("-listen=4000", "invalid address")]
+    [InlineData("-listen=:99999", "invalid address")]
+    [InlineData("-endpoint=192.0.2.1", "invalid -endpoint")]
+    [InlineData("-endpoint=192.0.2.1:0", "invalid -endpoint")]
+    [InlineData("-email=nobody", "invalid email")]
+    [InlineData("-socket=/tmp/01234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789", "too long")]
     public void Senseless_values_are_refused_with_their_reason(string argument, string reason)
     {
         var exception = Assert.Throws<FatalException>(() => Load(argument));
         Assert.Contains(reason, exception.Message, StringComparison.OrdinalIgnoreCase);
     }
+
+    [Theory]
+    [InlineData("""{"hostname":"bad name"}""", "invalid hostname \"bad name\": hostname must be lowercase")]
+    [InlineData("""{"hostname":"localhost"}""", "is reserved")]
+    [InlineData("""{"email":"nobody"}""", "invalid email")]
+    [InlineData("""{"registry":"host:port"}""", "invalid registry address")]
+    [InlineData("""{"keepalive":"often"}""", "not a duration")]
+    public void A_check_refuses_what_a_daemon_would_not_do(string content, string reason)
+    {
+        File.WriteAllText(_home["new.json"], content);
+        Assert.Contains(reason, Assert.Throws<FatalException>(() => Check()).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_check_looks_at_the_file_not_at_the_environment()
+    {
+        File.WriteAllText(_home["new.json"], """{"hostname":"agent-a","registry":"host:1","unknown":{}}""");
+        _environment["PILOT_HOSTNAME"] = "not a name";
+        _environment["PILOT_REGISTRY"] = "nor:this";
+        Assert.True(Check().IsChecked);
+    }
+
+    private LoadedSettings Check() => SettingsLoader.Load(["-check", "-config", _home["new.json"]], _environment);
 
     [Theory]
     [InlineData("{", "load config")]

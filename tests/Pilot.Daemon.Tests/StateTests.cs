@@ -51,17 +51,18 @@ public sealed class StateTests : IDisposable
     public void A_state_directory_has_one_user_and_a_crash_frees_it()
     {
         var path = _directory["home/identity.json"];
-        using (var state = StateDirectory.Open(path))
+        using (var state = StateDirectory.Open(path, "/run/user's socket"))
         {
-            state.WritePid();
-            var exception = Assert.Throws<FatalException>(() => StateDirectory.Open(path));
-            Assert.Contains("another daemon already uses", exception.Message, StringComparison.Ordinal);
-            Assert.Contains($"pid {Environment.ProcessId}", exception.Message, StringComparison.Ordinal);
+            state.WriteInformation();
+            var exception = Assert.Throws<FatalException>(() => StateDirectory.Open(path, "/run/other"));
+            Assert.Equal(
+                $"another daemon already uses the state directory {_directory["home"]} (pid {Environment.ProcessId}, socket /run/user's socket)", exception.Message);
+            Assert.Equal("stop it first with: pilotctl daemon stop --socket '/run/user'\\''s socket'", exception.Hint);
         }
 
         // The lock file stays, as after a crash; it holds nobody off.
         Assert.True(File.Exists(_directory["home/daemon.lock"]));
-        using var again = StateDirectory.Open(path);
+        using var again = StateDirectory.Open(path, "/run/other");
         Assert.Equal(AtomicFile.DirectoryMode700, File.GetUnixFileMode(_directory["home"]));
     }
 
@@ -69,14 +70,14 @@ public sealed class StateTests : IDisposable
     public void A_home_that_cannot_be_made_is_a_clear_error()
     {
         File.WriteAllText(_directory["file"], "x");
-        var exception = Assert.Throws<FatalException>(() => StateDirectory.Open(_directory["file/home/identity.json"]));
+        var exception = Assert.Throws<FatalException>(() => StateDirectory.Open(_directory["file/home/identity.json"], "/run/s"));
         Assert.Contains("state directory", exception.Message, StringComparison.Ordinal);
     }
 
     [Fact]
     public void The_last_udp_port_is_remembered_and_nonsense_is_ignored()
     {
-        using var state = StateDirectory.Open(_directory["identity.json"]);
+        using var state = StateDirectory.Open(_directory["identity.json"], "/run/s");
         Assert.Equal(0, state.ReadLastPort());
         state.WriteLastPort(40123);
         Assert.Equal(40123, state.ReadLastPort());
@@ -95,10 +96,29 @@ public sealed class StateTests : IDisposable
         Assert.Equal(["f", "f.bak"], Directory.GetFiles(_directory.Location).Select(Path.GetFileName).Order());
     }
 
+    [Theory]
+    [InlineData("trust.json", "")]
+    [InlineData("trust.json", "null")]
+    [InlineData("trust.json", "{}")]
+    [InlineData("trust.json", "[]")]
+    [InlineData("trust-ext.json", "")]
+    [InlineData("trust-ext.json", "null")]
+    [InlineData("trust-ext.json", "{}")]
+    [InlineData("account.json", "null")]
+    [InlineData("account.json", "[]")]
+    public void A_state_file_that_says_nothing_stops_the_start_and_is_kept(string name, string content)
+    {
+        using var state = StateDirectory.Open(_directory["identity.json"], "/run/s");
+        File.WriteAllText(_directory[name], content);
+        var exception = Assert.Throws<FatalException>(() => name == "account.json" ? (object?)AccountFile.Load(state.AccountPath) : new TrustStore(state).Load(Identity.Create()));
+        Assert.Contains(_directory[name], exception.Message, StringComparison.Ordinal);
+        Assert.Equal(content, File.ReadAllText(_directory[name]));
+    }
+
     [Fact]
     public void A_corrupt_trust_file_stops_the_start_and_is_kept()
     {
-        using var state = StateDirectory.Open(_directory["identity.json"]);
+        using var state = StateDirectory.Open(_directory["identity.json"], "/run/s");
         var store = new TrustStore(state);
         store.Save(store.Load(Identity.Create()).FormatTrustFile(), store.Load(Identity.Create()).FormatExtensionFile());
         File.WriteAllText(state.TrustPath, """{"trusted":[{"node_id":""");

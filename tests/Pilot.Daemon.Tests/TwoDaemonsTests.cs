@@ -140,6 +140,22 @@ public sealed class TwoDaemonsTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_datagram_that_the_registry_lets_nowhere_is_an_error()
+    {
+        using var a = await _a.ConnectAsync();
+        var unknown = await a.CallAsync("""{"cmd":"send_to","to":4711,"port":6000,"text":"x"}""");
+        Assert.Equal((IpcErrorCode.NotFound, "sendto: resolve node 4711: registry: node 4711: node not found"), (unknown.Code, unknown.Error));
+        var stranger = await a.CallAsync($$"""{"cmd":"send_to","to":{{_b.NodeId}},"port":6000,"text":"x"}""");
+        Assert.Equal(IpcErrorCode.NotTrusted, stranger.Code);
+        Assert.Equal(IpcErrorCode.NotFound, (await a.CallAsync("""{"cmd":"send_to","to":"nobody","port":6000,"text":"x"}""")).Code);
+
+        // A target whose daemon is gone is another matter: nobody promises that a datagram arrives.
+        await MutualAsync();
+        await _b.StopAsync();
+        Assert.True((await a.CallAsync($$"""{"cmd":"send_to","to":{{_b.NodeId}},"port":6000,"text":"x"}""")).Ok);
+    }
+
+    [Fact]
     public async Task Ping_and_status_show_the_path()
     {
         await MutualAsync();

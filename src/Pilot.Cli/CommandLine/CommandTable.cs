@@ -208,7 +208,7 @@ internal static class CommandTable
         new()
         {
             Name = "recv", Section = Messages, Summary = "wait for streams on a port and print what they bring", Arguments = ["<port>"],
-            Synopsis = "recv <port> [--count <n>] [--timeout <dur>]",
+            Synopsis = "recv <port> [--count <n>] [--timeout <dur>]", IgnoresExtraArguments = true, // it sends nothing; "recv -timeout 5s" is told about its port
             Flags =
             [
                 new("count", "n", "messages to wait for (default 1)"), Timeout30,

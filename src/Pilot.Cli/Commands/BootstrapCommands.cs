@@ -2,6 +2,7 @@ using System.Reflection;
 using System.Text.Json;
 using Pilot.Cli.CommandLine;
 using Pilot.Cli.Output;
+using Pilot.Cli.Processes;
 using Pilot.Cli.State;
 
 namespace Pilot.Cli.Commands;
@@ -32,7 +33,7 @@ internal static class BootstrapCommands
             config.Set("hostname", hostname);
         }
 
-        config.Save();
+        SaveChecked(context);
         context.Out.Success(new JsonMap
         {
             ["config_path"] = context.Home.ConfigFile,
@@ -43,6 +44,10 @@ internal static class BootstrapCommands
         });
         return Task.FromResult(0);
     }
+
+    /// <summary>What the daemon would refuse later is refused now.</summary>
+    private static void SaveChecked(CommandContext context) =>
+        context.Config.Save(path => ConfigCheck.Problem(path, context.Home.Directory, context.Environment));
 
     public static Task<int> ShowOrSetConfig(CommandContext context)
     {
@@ -57,7 +62,7 @@ internal static class BootstrapCommands
             string key = assignment[..equals];
             string value = assignment[(equals + 1)..];
             context.Config.Set(key, value);
-            context.Config.Save();
+            SaveChecked(context);
             context.Out.Success(new JsonMap { ["key"] = key, ["value"] = Masked(key, value) });
             return Task.FromResult(0);
         }

@@ -158,9 +158,10 @@ internal static class DaemonCommands
     private static string RunningText(JsonElement status)
     {
         string hostname = status.Text("hostname") is { Length: > 0 } name ? $"\n  Hostname:    {HumanFormat.OneLine(name)}" : string.Empty;
-        string trouble = status.Flag("registry_connected")
-            ? string.Empty
-            : $"\n  Registry:    not connected ({HumanFormat.OneLine(status.Text("last_error") is { Length: > 0 } error ? error : status.Text("registry"))})";
+        string error = HumanFormat.OneLine(status.Text("last_error"));
+        string trouble = !status.Flag("registry_connected") ? $"\n  Registry:    not connected ({(error.Length > 0 ? error : status.Text("registry"))})"
+            : error.Length > 0 ? $"\n  Trouble:     {error}"
+            : string.Empty;
         return $"""
             Daemon: running (pid {status.Whole("pid")})
               Node ID:     {status.Whole("node_id")}
@@ -379,11 +380,14 @@ internal static class DaemonCommands
 
         private CliException Died(int exit)
         {
+            const string HintMark = "hint: ";
             string cause = string.Empty;
+            string? hint = null;
             try
             {
                 string[] lines = [.. File.ReadLines(OutputFile).Where(static l => !string.IsNullOrWhiteSpace(l)).Take(200)];
                 cause = Array.Find(lines, static l => l.Contains("daemon start: ", StringComparison.Ordinal)) ?? lines.LastOrDefault() ?? string.Empty;
+                hint = Array.Find(lines, static l => l.StartsWith(HintMark, StringComparison.Ordinal))?[HintMark.Length..].Trim();
             }
             catch (IOException)
             {
@@ -398,7 +402,7 @@ internal static class DaemonCommands
             return new CliException(
                 code,
                 cause.Length > 0 ? "daemon start: " + cause : $"daemon ended at once with status {exit}",
-                code == ErrorCodes.AlreadyExists ? StopHint : $"check logs: {context.Home.LogFile}");
+                hint ?? (code == ErrorCodes.AlreadyExists ? StopHint : $"check logs: {context.Home.LogFile}"));
         }
 
         /// <summary>The next start without flags is to have the same name.</summary>

@@ -64,7 +64,7 @@ internal static class RegistryLookup
                 ? root.Clone()
                 : throw new CliException(IpcErrorCode.ToCliCode(IpcErrorCode.FromRegistryText(error)), $"lookup: registry: {error}");
         }
-        catch (JsonException)
+        catch (Exception e) when (e is JsonException or InvalidOperationException) // InvalidOperation: a string that is no valid Unicode
         {
             throw new CliException(ErrorCodes.ConnectionFailed, $"lookup: {registry} does not speak the registry protocol");
         }

@@ -44,19 +44,26 @@ internal sealed class ConfigFile
                 {
                     foreach (JsonProperty property in document.RootElement.EnumerateObject())
                     {
-                        values[property.Name] = property.Value;
+                        values[property.Name] = property.Value.ValueKind == JsonValueKind.String ? Checked(property.Value) : property.Value;
                     }
 
                     return new ConfigFile(path, values, wasUnreadable: false);
                 }
             }
         }
-        catch (Exception e) when (e is JsonException or IOException or UnauthorizedAccessException)
+        catch (Exception e) when (e is JsonException or InvalidOperationException or IOException or UnauthorizedAccessException)
         {
             // Counts as empty (07 §3.1); the caller warns, and Save keeps the old bytes.
         }
 
-        return new ConfigFile(path, values, wasUnreadable: true);
+        return new ConfigFile(path, new JsonMap(), wasUnreadable: true);
+    }
+
+    /// <exception cref="InvalidOperationException">The string is no valid Unicode.</exception>
+    private static JsonElement Checked(JsonElement text)
+    {
+        _ = text.GetString();
+        return text;
     }
 
     public bool WasUnreadable => _wasUnreadable;
@@ -85,8 +92,9 @@ internal sealed class ConfigFile
         }
     }
 
-    /// <exception cref="CliException"><c>internal</c>, <c>save config: …</c></exception>
-    public void Save()
+    /// <param name="problemOf">Tells what is wrong with a file; null = nothing.</param>
+    /// <exception cref="CliException"><c>internal</c>, <c>save config: …</c>; <c>invalid_argument</c> when a new fault would come into the file.</exception>
+    public void Save(Func<string, string?>? problemOf = null)
     {
         string directory = Path.GetDirectoryName(_path)!;
         string temporary = _path + ".tmp";
@@ -113,6 +121,13 @@ internal sealed class ConfigFile
             {
                 file.Write(Encoding.UTF8.GetBytes(JsonText.Indented(_values) + "\n"));
                 file.Flush(flushToDisk: true);
+            }
+
+            // Only what was not there before: one fault must not keep others from being repaired.
+            if (problemOf?.Invoke(temporary) is { } problem && problem != problemOf(_path))
+            {
+                File.Delete(temporary);
+                throw CliException.InvalidArgument(problem);
             }
 
             File.Move(temporary, _path, overwrite: true);

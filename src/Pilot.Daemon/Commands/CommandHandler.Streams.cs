@@ -90,15 +90,9 @@ internal sealed partial class CommandHandler
         RequireRegistered();
         var target = await _targets.ResolveAsync(request, cancellation, mayBeRecent: true).ConfigureAwait(false);
         RequireNode(target.NodeId, "sendto");
-        return await OnLoopAsync(request, () =>
-        {
-            if (!context.Host.Node.SendDatagram(context.Host.Now, target.NodeId, request.SrcPort ?? 0, port, payload, out var error))
-            {
-                throw NodeHost.SendFailure(error ?? "cannot be sent");
-            }
-
-            return new SendToData { Bytes = payload.Length, NodeId = target.NodeId, SrcPort = request.SrcPort ?? 0 };
-        }, IpcJson.Context.SendToData).ConfigureAwait(false);
+        var accepted = await context.Host.Loop.AskAsync(() => context.Host.SendDatagram(target.NodeId, request.SrcPort ?? 0, port, payload)).ConfigureAwait(false);
+        await accepted.WaitAsync(cancellation).ConfigureAwait(false);
+        return Success(request, new SendToData { Bytes = payload.Length, NodeId = target.NodeId, SrcPort = request.SrcPort ?? 0 }, IpcJson.Context.SendToData);
     }
 
     private CommandOutcome Subscribe(IpcRequest request, IpcSession session)

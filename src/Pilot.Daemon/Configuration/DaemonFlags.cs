@@ -46,6 +46,7 @@ internal static class DaemonFlags
     public static readonly Flag<string> LogFormat = All.Text("log-format", "FORMAT", "text or json", "text");
     public static readonly Flag<string> LogFile = All.Text("log-file", "FILE", "log file; empty = none (default: pilot.log under -home)", emptyCounts: true);
     public static readonly Flag<bool> LogConsole = All.Switch("log-console", "log lines on standard error as well", otherwise: true);
+    public static readonly Flag<bool> Check = All.Switch("check", "ends with status 0 when a daemon would take the flags and the file, else says why not; the environment does not count");
     public static readonly Flag<bool> Version = All.Switch("version", "prints the version");
 
     private static TrustAutoApprove ToAutoApprove(string text) => text switch

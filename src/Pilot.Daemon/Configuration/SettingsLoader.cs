@@ -1,10 +1,13 @@
 using System.Globalization;
+using Pilot.Daemon.Ipc;
+using Pilot.Daemon.State;
 using Pilot.Flags;
+using Pilot.Protocol.Registry;
 
 namespace Pilot.Daemon.Configuration;
 
 /// <summary>What the command line came to.</summary>
-internal sealed record LoadedSettings(DaemonSettings? Settings, bool ShowHelp, bool ShowVersion, string? UsageError);
+internal sealed record LoadedSettings(DaemonSettings? Settings, bool ShowHelp, bool ShowVersion, string? UsageError, bool IsChecked = false);
 
 /// <summary>Merges flag, environment, config.json and default, in this order (07 §3.2 "Better").</summary>
 internal sealed class SettingsLoader
@@ -32,9 +35,18 @@ internal sealed class SettingsLoader
 
         try
         {
-            return line.Get(DaemonFlags.Version)
-                ? new LoadedSettings(null, false, true, null)
-                : new LoadedSettings(new SettingsLoader(line, environment).Merge(), false, false, null);
+            if (line.Get(DaemonFlags.Version))
+            {
+                return new LoadedSettings(null, false, true, null);
+            }
+
+            if (line.Get(DaemonFlags.Check))
+            {
+                RefuseHostname(new SettingsLoader(line, environment.Where(static pair => pair.Key is "HOME" or "PILOT_HOME").ToDictionary()).Merge().Hostname);
+                return new LoadedSettings(null, false, false, null, IsChecked: true);
+            }
+
+            return new LoadedSettings(new SettingsLoader(line, environment).Merge(), false, false, null);
         }
         catch (FlagException exception)
         {
@@ -70,6 +82,26 @@ internal sealed class SettingsLoader
             throw new FatalException("invalid -registry-fingerprint: 64 hex digits of a SHA-256 are needed");
         }
 
+        var listen = Value(DaemonFlags.Listen);
+        if (!IsHostAndPort(listen))
+        {
+            throw new FatalException($"tunnel listen: invalid address \"{listen}\": host:port is needed");
+        }
+
+        var endpoint = NonEmpty(Value(DaemonFlags.Endpoint));
+        if (endpoint is not null && (!IsHostAndPort(endpoint) || endpoint.StartsWith(':') || endpoint.EndsWith(":0", StringComparison.Ordinal)))
+        {
+            throw new FatalException($"invalid -endpoint \"{endpoint}\": host:port is needed");
+        }
+
+        var email = NonEmpty(_line.Get(DaemonFlags.Email)) ?? NonEmpty(_line.Get(DaemonFlags.Owner)) ?? NonEmpty(Value(DaemonFlags.Email));
+        if (email is not null && AccountFile.Validate(email) is { } problem)
+        {
+            throw new FatalException($"invalid email: {problem}");
+        }
+
+        var socket = Path.GetFullPath(Value(DaemonFlags.Socket));
+        IpcSocket.RefuseLongPath(socket);
         var logFile = IsGiven(DaemonFlags.LogFile) ? Value(DaemonFlags.LogFile) : Path.Combine(home, "pilot.log");
         return new DaemonSettings
         {
@@ -78,13 +110,13 @@ internal sealed class SettingsLoader
             Beacons = IsGiven(DaemonFlags.Beacon)
                 ? List(Value(DaemonFlags.Beacon), DaemonSettings.BeaconPort, DaemonFlags.Beacon)
                 : [.. registries.Select(registry => $"{registry[..registry.LastIndexOf(':')]}:{DaemonSettings.BeaconPort}")],
-            Listen = Value(DaemonFlags.Listen),
-            SocketPath = Path.GetFullPath(Value(DaemonFlags.Socket)),
-            Endpoint = NonEmpty(Value(DaemonFlags.Endpoint)),
+            Listen = listen,
+            SocketPath = socket,
+            Endpoint = endpoint,
             RegistryTls = tls,
             RegistryFingerprint = fingerprint,
             IdentityPath = Path.GetFullPath(NonEmpty(_line.Get(DaemonFlags.Identity)) ?? Path.Combine(home, "identity.json")),
-            Email = NonEmpty(_line.Get(DaemonFlags.Email)) ?? NonEmpty(_line.Get(DaemonFlags.Owner)) ?? NonEmpty(Value(DaemonFlags.Email)),
+            Email = email,
             Hostname = NonEmpty(Value(DaemonFlags.Hostname)),
             Public = Value(DaemonFlags.Public),
             NoEcho = Value(DaemonFlags.NoEcho),
@@ -106,6 +138,18 @@ internal sealed class SettingsLoader
             ],
         };
     }
+
+    /// <summary>A start with a name that no registry takes only lacks the name; a check is stricter.</summary>
+    private static void RefuseHostname(string? hostname)
+    {
+        if (hostname is not null && !HostnameRules.TryValidate(hostname, out var problem))
+        {
+            throw new FatalException($"invalid hostname \"{hostname}\": {problem}");
+        }
+    }
+
+    private static bool IsHostAndPort(string text) =>
+        text.LastIndexOf(':') is >= 0 and var colon && ushort.TryParse(text.AsSpan(colon + 1), NumberStyles.None, CultureInfo.InvariantCulture, out _);
 
     private bool IsGiven<T>(Flag<T> flag) => _line.Has(flag) || _environment.Has(flag) || _config.Has(flag);
 

@@ -29,14 +29,19 @@ internal sealed class IpcSocket : IDisposable
     /// <summary>Listening, non-blocking.</summary>
     public Socket Listener { get; }
 
-    /// <exception cref="FatalException">In use by another daemon, or not possible there.</exception>
-    public static IpcSocket Open(string path)
+    /// <exception cref="FatalException">Longer than the system takes.</exception>
+    public static void RefuseLongPath(string path)
     {
         if (System.Text.Encoding.UTF8.GetByteCount(path) > LongestPath)
         {
             throw new FatalException($"ipc start: socket path {path} is too long (limit {LongestPath} bytes); choose another with -socket or PILOT_SOCKET");
         }
+    }
 
+    /// <exception cref="FatalException">In use by another daemon, or not possible there.</exception>
+    public static IpcSocket Open(string path)
+    {
+        RefuseLongPath(path);
         LockFile? taken = null;
         try
         {

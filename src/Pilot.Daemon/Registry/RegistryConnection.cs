@@ -4,6 +4,7 @@ using System.Net.Sockets;
 using System.Security.Authentication;
 using System.Security.Cryptography;
 using System.Text.Json;
+using Pilot.Protocol;
 
 namespace Pilot.Daemon.Registry;
 
@@ -179,11 +180,12 @@ internal sealed class RegistryConnection : IAsyncDisposable
         }
     }
 
-    private static RegistryAnswer? Parse(ReadOnlyMemory<byte> body)
+    /// <summary>Null when the body is not a JSON object. Never throws on input.</summary>
+    internal static RegistryAnswer? Parse(ReadOnlyMemory<byte> body)
     {
         try
         {
-            using var document = JsonDocument.Parse(body);
+            using var document = JsonDocument.Parse(ForeignJson.Repair(body));
             return document.RootElement.ValueKind == JsonValueKind.Object ? new RegistryAnswer(document.RootElement.Clone()) : null;
         }
         catch (JsonException)

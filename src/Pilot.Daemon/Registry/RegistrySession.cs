@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Text.Json;
 using Microsoft.Extensions.Logging;
 using Pilot.Daemon.Configuration;
@@ -8,6 +9,7 @@ using Pilot.Daemon.Trust;
 using Pilot.Engine;
 using Pilot.Engine.Trust;
 using Pilot.Protocol;
+using Pilot.Protocol.Registry;
 
 namespace Pilot.Daemon.Registry;
 
@@ -27,6 +29,8 @@ internal sealed class RegistrySession : IDisposable
     private readonly TrustHost _trust;
     private readonly IReadOnlyList<UdpEndpoint> _lan;
     private readonly ushort _localPort;
+    private const string HostnameStep = "set_hostname";
+
     private readonly uint _lastNodeId;
     private readonly ILogger _logger;
     private readonly PollSchedule _polls = new();
@@ -38,6 +42,7 @@ internal sealed class RegistrySession : IDisposable
     private UdpEndpoint? _mapping;
     private string _registeredAddress = string.Empty;
     private volatile bool _registerWanted;
+    private readonly ConcurrentDictionary<string, string> _stepErrors = new(StringComparer.Ordinal); // refused steps after registration, by request type
     private string _wantedHostname;
     private IReadOnlyList<string>? _tags;
     private bool? _taskExec;
@@ -57,6 +62,13 @@ internal sealed class RegistrySession : IDisposable
         Email = email;
         IsPublic = settings.Public;
         _wantedHostname = settings.Hostname ?? string.Empty;
+        if (_wantedHostname.Length > 0 && !HostnameRules.TryValidate(_wantedHostname, out var problem))
+        {
+            // As with a taken one: said, but no reason not to work.
+            Note(HostnameStep, $"hostname \"{_wantedHostname}\" is not used: {problem}");
+            _wantedHostname = string.Empty;
+        }
+
         client.Greet = GreetAsync;
         client.Lost = _ => Locked(_polls.Unregistered);
         host.ResolveAsked = nodeId => _ = ResolveAsync(nodeId);
@@ -158,6 +170,7 @@ internal sealed class RegistrySession : IDisposable
     {
         var answer = await AskAsync(_requests.SetHostname(hostname), cancellation).ConfigureAwait(false);
         Hostname = _wantedHostname = hostname;
+        _stepErrors.TryRemove(HostnameStep, out _);
         return answer;
     }
 
@@ -309,17 +322,23 @@ internal sealed class RegistrySession : IDisposable
             if (answer.Error is { } error)
             {
                 // A taken hostname must not keep the node from working (07 §8: only logged).
-                _logger.LogError("{Request} failed: {Error}", request.Type, error);
-                LastErrorOfStep = $"{request.Type}: registry: {error}";
+                Note(request.Type, $"{request.Type}: registry: {error}");
                 return false;
             }
 
+            _stepErrors.TryRemove(request.Type, out _);
             return true;
         }
     }
 
-    /// <summary>Last refusal of a step after registration (hostname taken, …); empty if none.</summary>
-    public string LastErrorOfStep { get; private set; } = string.Empty;
+    /// <summary>A step after registration that is refused (hostname taken, …) and was not repaired since; empty if none.</summary>
+    public string LastErrorOfStep => _stepErrors.Values.FirstOrDefault() ?? string.Empty;
+
+    private void Note(string step, string error)
+    {
+        _logger.LogError("{Error}", error);
+        _stepErrors[step] = error;
+    }
 
     private async Task HeartbeatAsync(Sender send, CancellationToken cancellation)
     {
@@ -402,7 +421,7 @@ internal sealed class RegistrySession : IDisposable
             result = new ResolveAnswer(ResolveOutcome.Unavailable, null, [], exception.Message);
         }
 
-        _host.Loop.Post(() => _host.Node.CompleteResolve(_host.Now, nodeId, result));
+        _host.Loop.Post(() => _host.CompleteResolve(nodeId, result));
     }
 
     private async Task LookupAsync(uint nodeId)

@@ -17,14 +17,18 @@ internal static class AccountFile
         try
         {
             using var document = JsonDocument.Parse(File.ReadAllBytes(path));
-            return document.RootElement.ValueKind == JsonValueKind.Object
-                && document.RootElement.TryGetProperty("email", out var email)
+            if (document.RootElement.ValueKind != JsonValueKind.Object)
+            {
+                throw new FatalException($"load account: {path} does not hold a JSON object");
+            }
+
+            return document.RootElement.TryGetProperty("email", out var email)
                 && email.ValueKind == JsonValueKind.String
                 && !string.IsNullOrEmpty(email.GetString())
                 ? email.GetString()
                 : null;
         }
-        catch (Exception exception) when (exception is JsonException or IOException or UnauthorizedAccessException)
+        catch (Exception exception) when (exception is JsonException or InvalidOperationException or IOException or UnauthorizedAccessException) // InvalidOperation: no valid Unicode
         {
             throw new FatalException($"load account: {path}: {exception.Message}", exception);
         }

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text;
 
 namespace Pilot.Daemon.State;
 
@@ -8,10 +9,15 @@ namespace Pilot.Daemon.State;
 /// </summary>
 internal sealed class StateDirectory : IDisposable
 {
+    private const string PidFile = "pilot.pid";
+    private const string SocketFile = "pilot.socket";
+
+    private readonly string _socketPath;
     private readonly LockFile _lock;
 
-    private StateDirectory(string path, string identityPath, LockFile lockFile)
+    private StateDirectory(string path, string identityPath, string socketPath, LockFile lockFile)
     {
+        _socketPath = socketPath;
         Location = path;
         IdentityPath = identityPath;
         _lock = lockFile;
@@ -28,13 +34,13 @@ internal sealed class StateDirectory : IDisposable
 
     public string TrustExtensionPath => Path.Combine(Location, "trust-ext.json");
 
-    public string PidPath => Path.Combine(Location, "pilot.pid");
-
     private string PortPath => Path.Combine(Location, "udp-port");
 
     /// <summary>Opens the directory of the identity file, making it if needed, and takes its lock.</summary>
+    /// <param name="identityPath">The identity file.</param>
+    /// <param name="socketPath">Where this daemon serves local programs: told to who finds the directory in use.</param>
     /// <exception cref="FatalException">Not writable, or in use by another daemon.</exception>
-    public static StateDirectory Open(string identityPath)
+    public static StateDirectory Open(string identityPath, string socketPath)
     {
         var full = Path.GetFullPath(identityPath);
         var directory = Path.GetDirectoryName(full)!;
@@ -59,15 +65,18 @@ internal sealed class StateDirectory : IDisposable
 
         if (taken is null)
         {
-            throw new FatalException($"another daemon already uses the state directory {directory}{HolderText(directory)}");
+            throw InUse(directory);
         }
 
-        return new StateDirectory(directory, full, taken);
+        return new StateDirectory(directory, full, socketPath, taken);
     }
 
-    /// <summary>Writes the process id for people and scripts; nothing depends on it.</summary>
-    public void WritePid() =>
-        AtomicFile.Write(PidPath, System.Text.Encoding.ASCII.GetBytes(Environment.ProcessId.ToString(CultureInfo.InvariantCulture)));
+    /// <summary>Writes process id and socket for people, scripts and the message to a second daemon; nothing depends on them.</summary>
+    public void WriteInformation()
+    {
+        AtomicFile.Write(Path.Combine(Location, PidFile), Encoding.ASCII.GetBytes(Environment.ProcessId.ToString(CultureInfo.InvariantCulture)));
+        AtomicFile.Write(Path.Combine(Location, SocketFile), Encoding.UTF8.GetBytes(_socketPath));
+    }
 
     /// <summary>The UDP port of the last run, or 0. Keeping it keeps NAT mappings and firewall rules (07 §3.2).</summary>
     public int ReadLastPort()
@@ -83,33 +92,50 @@ internal sealed class StateDirectory : IDisposable
     }
 
     public void WriteLastPort(int port) =>
-        AtomicFile.Write(PortPath, System.Text.Encoding.ASCII.GetBytes(port.ToString(CultureInfo.InvariantCulture)));
+        AtomicFile.Write(PortPath, Encoding.ASCII.GetBytes(port.ToString(CultureInfo.InvariantCulture)));
 
-    /// <summary>Removes the pid file and gives the lock back.</summary>
+    /// <summary>Removes the files of <see cref="WriteInformation"/> and gives the lock back.</summary>
     public void Dispose()
     {
         try
         {
-            File.Delete(PidPath);
+            File.Delete(Path.Combine(Location, PidFile));
+            File.Delete(Path.Combine(Location, SocketFile));
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
-            // Information only; the next start overwrites it.
+            // Information only; the next start overwrites them.
         }
 
         _lock.Dispose();
     }
 
-    private static string HolderText(string directory)
+    private static FatalException InUse(string directory)
+    {
+        var message = $"another daemon already uses the state directory {directory}";
+        var pid = Information(directory, PidFile);
+        var socket = Information(directory, SocketFile);
+        return pid.Length == 0 ? new FatalException(message)
+            : socket.Length == 0 ? new FatalException($"{message} (pid {pid})")
+            : new FatalException($"{message} (pid {pid}, socket {socket})", $"stop it first with: pilotctl daemon stop --socket {ShellWord(socket)}");
+    }
+
+    private static string Information(string directory, string name)
     {
         try
         {
-            var path = Path.Combine(directory, "pilot.pid");
-            return File.Exists(path) ? $" (pid {File.ReadAllText(path).Trim()})" : string.Empty;
+            var path = Path.Combine(directory, name);
+            return File.Exists(path) ? File.ReadAllText(path).Trim() : string.Empty;
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
             return string.Empty;
         }
     }
+
+    /// <summary>A text as one word of a shell command.</summary>
+    private static string ShellWord(string text) =>
+        text.All(static c => char.IsAsciiLetterOrDigit(c) || c is '/' or '.' or '-' or '_' or '+' or ':' or ',')
+            ? text
+            : $"'{text.Replace("'", "'\\''", StringComparison.Ordinal)}'";
 }

@@ -42,7 +42,8 @@ public static class TrustFile
 
     /// <summary>
     /// Reads the file as leniently as the reference: members without regard to case, unknown ones ignored, last duplicate
-    /// wins, an unreadable date is year 1. Never throws.
+    /// wins, an unreadable date is year 1. Stricter in one thing: a text without any of its members is no trust file, not an
+    /// empty one (the reference always writes <c>trusted</c>). Never throws.
     /// </summary>
     /// <param name="text">The file's text.</param>
     /// <param name="trusted">The trust records; empty on failure.</param>
@@ -54,10 +55,12 @@ public static class TrustFile
         var requests = new SortedDictionary<uint, PendingRequest>();
         bool success = TrustJson.TryRead(text, root =>
         {
+            bool isTrustFile = false;
             foreach (JsonProperty member in root.EnumerateObject())
             {
                 if (TrustJson.Is(member, "trusted"))
                 {
+                    isTrustFile = true;
                     peers.Clear();
                     foreach (JsonElement entry in TrustJson.Objects(member))
                     {
@@ -67,6 +70,7 @@ public static class TrustFile
                 }
                 else if (TrustJson.Is(member, "pending"))
                 {
+                    isTrustFile = true;
                     requests.Clear();
                     foreach (JsonElement entry in TrustJson.Objects(member))
                     {
@@ -74,6 +78,11 @@ public static class TrustFile
                         requests[request.NodeId] = request;
                     }
                 }
+            }
+
+            if (!isTrustFile)
+            {
+                throw new JsonException("neither \"trusted\" nor \"pending\" is there");
             }
         }, out error);
         trusted = success ? [.. peers.Values] : [];

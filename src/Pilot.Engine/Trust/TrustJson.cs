@@ -13,15 +13,12 @@ internal static class TrustJson
         try
         {
             using JsonDocument document = JsonDocument.Parse(text);
-            if (document.RootElement.ValueKind == JsonValueKind.Object)
-            {
-                read(document.RootElement);
-            }
-            else if (document.RootElement.ValueKind != JsonValueKind.Null)
+            if (document.RootElement.ValueKind != JsonValueKind.Object)
             {
                 throw new JsonException("not an object");
             }
 
+            read(document.RootElement);
             error = null;
             return true;
         }

@@ -13,7 +13,7 @@ public enum RegistryPolicy
     /// <summary>A claimed port must be 1-65535, else the TCP port counts; LAN addresses must be ip:port, 16 at most; owners have 254 bytes at most. Spec 03 section 5.4.</summary>
     CheckAddresses = 1 << 0,
 
-    /// <summary>Hostname, tags, task flag, external id and foreign networks of a private node only to entitled connections. Spec 03 section 6.1.</summary>
+    /// <summary>Hostname, tags, task flag, external id and foreign networks of a private node only to entitled connections; so is whose a taken private name is. Spec 03 section 6.1, 6.2.</summary>
     LookupPrivacy = 1 << 1,
 
     /// <summary>LAN addresses only to requesters behind the same address, or trusted. Spec 03 section 7.</summary>

@@ -6,8 +6,6 @@ namespace Pilot.Engine.Tests.Trust;
 public class TrustFileTests
 {
     [Theory]
-    [InlineData("null")]
-    [InlineData("{}")]
     [InlineData("""{"trusted":null,"pending":null,"future":[{"x":1}]}""")]
     [InlineData("""{"TRUSTED":[]}""")]
     public void Empty_forms(string text)
@@ -18,6 +16,10 @@ public class TrustFileTests
 
     [Theory]
     [InlineData("")]
+    [InlineData("\0\0\0\0")]
+    [InlineData("null")]
+    [InlineData("{}")]
+    [InlineData("""{"version":1,"marks":[]}""")]
     [InlineData("[]")]
     [InlineData("7")]
     [InlineData("{} {}")]
@@ -53,6 +55,8 @@ public class TrustFileTests
 
     [Theory]
     [InlineData("")]
+    [InlineData("null")]
+    [InlineData("[]")]
     [InlineData("{}")]
     [InlineData("""{"version":2}""")]
     [InlineData("""{"version":1,"former":[{"node_id":1,"state":"loved"}]}""")]

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Reflection;
 
 namespace Pilot.Protocol.Tests.Fuzzing;
 
@@ -41,6 +42,56 @@ public sealed class MutationFuzzTests
     [Fact]
     public void A_run_has_at_least_a_million_inputs() =>
         Assert.True(FuzzTarget.All.Sum(t => t.Inputs) >= RequiredInputs);
+
+    [Fact]
+    public void Every_decoder_of_the_protocol_is_fed()
+    {
+        MethodInfo[] decoders =
+        [
+            .. typeof(Packet).Assembly.GetExportedTypes()
+                .SelectMany(t => t.GetMethods(BindingFlags.Public | BindingFlags.Static | BindingFlags.DeclaredOnly))
+                .Where(m => m.Name.StartsWith("Try", StringComparison.Ordinal)),
+        ];
+        Assert.True(decoders.Length >= 25, $"only {decoders.Length} decoders were found");
+        HashSet<string> fed = [.. CalledBy(typeof(FuzzTarget))];
+        // A short form over a full one that is fed.
+        string[] thin = ["Identity.TryParseJson(String)", "RegistryRequest.TryParse(ReadOnlySequence`1)"];
+        Assert.Empty(decoders.Select(Signature).Except(fed).Except(thin));
+    }
+
+    private static string Signature(MethodBase method) =>
+        $"{method.DeclaringType!.Name}.{method.Name}({method.GetParameters()[0].ParameterType.Name})";
+
+    /// <summary>What the code of a type calls in the protocol: every token behind a call instruction.</summary>
+    private static IEnumerable<string> CalledBy(Type type)
+    {
+        const BindingFlags Any = BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.Static | BindingFlags.Instance | BindingFlags.DeclaredOnly;
+        const byte Call = 0x28;
+        foreach (MethodInfo method in type.GetNestedTypes(Any).Append(type).SelectMany(t => t.GetMethods(Any)))
+        {
+            byte[] code = method.GetMethodBody()?.GetILAsByteArray() ?? [];
+            for (int at = 0; at + 5 <= code.Length; at++)
+            {
+                if (code[at] == Call && Resolve(method.Module, BitConverter.ToInt32(code, at + 1)) is { } called
+                    && called.DeclaringType?.Assembly == typeof(Packet).Assembly && called.GetParameters().Length > 0)
+                {
+                    yield return Signature(called);
+                }
+            }
+        }
+    }
+
+    private static MethodBase? Resolve(Module module, int token)
+    {
+        try
+        {
+            return module.ResolveMethod(token);
+        }
+        catch (Exception e) when (e is ArgumentException or BadImageFormatException or FileNotFoundException)
+        {
+            return null; // not an instruction, but a part of one
+        }
+    }
 
     [Fact]
     public void A_throwing_decoder_is_reported_with_its_seed_and_input()

@@ -25,6 +25,16 @@ public sealed class PrivacyTests
     }
 
     [Fact]
+    public void Whose_a_taken_private_name_is_is_told_to_the_entitled_only()
+    {
+        Assert.Equal("hostname \"bob\" already in use", _stranger.SetHostname("bob").Error());
+        _bob.Report(_alice.Id);
+        Assert.Equal($"hostname \"bob\" already in use by node {_bob.Id}", _alice.SetHostname("bob").Error());
+        _bob.SetVisibility(true);
+        Assert.Equal($"hostname \"bob\" already in use by node {_bob.Id}", _stranger.SetHostname("bob").Error());
+    }
+
+    [Fact]
     public void Lookup_of_a_private_node_shows_attributes_to_the_entitled_only()
     {
         JsonObject seen = _stranger.Lookup(_bob.Id);

@@ -24,7 +24,9 @@ internal sealed partial class RegistryCore
 
         if (hostname.Length > 0 && State.TryGetByHostname(hostname, out NodeRecord? holder) && holder.Id != node!.Id)
         {
-            return new Refusal($"hostname \"{hostname}\" already in use by node {holder.Id}", RegistryErrorCode.Conflict);
+            // A name can be tried by everybody: whose it is, when it is private, is told to the entitled only.
+            string by = Has(RegistryPolicy.LookupPrivacy) && !MaySee(turn.Connection, holder) ? "" : $" by node {holder.Id}";
+            return new Refusal($"hostname \"{hostname}\" already in use{by}", RegistryErrorCode.Conflict);
         }
 
         if (node!.Hostname != hostname)
