@@ -4,7 +4,8 @@ using System.Text.Json;
 namespace Pilot.EndToEnd.Tests.Lab;
 
 /// <summary>A rendezvous of our own on free ports.</summary>
-internal sealed class RendezvousProcess : IAsyncDisposable
+/// <param name="flags">More flags.</param>
+internal sealed class RendezvousProcess(params string[] flags) : IAsyncDisposable
 {
     private readonly string _directory = Directory.CreateTempSubdirectory("pilot-rdv").FullName;
     private Process? _process;
@@ -13,9 +14,9 @@ internal sealed class RendezvousProcess : IAsyncDisposable
 
     public string Beacon { get; private set; } = "127.0.0.1:0";
 
-    public static async Task<RendezvousProcess> StartNewAsync()
+    public static async Task<RendezvousProcess> StartNewAsync(params string[] flags)
     {
-        RendezvousProcess rendezvous = new();
+        RendezvousProcess rendezvous = new(flags);
         await rendezvous.StartAsync();
         return rendezvous;
     }
@@ -29,7 +30,7 @@ internal sealed class RendezvousProcess : IAsyncDisposable
             Programs.Rendezvous,
             [
                 "-registry-addr", Registry, "-beacon-addr", Beacon, "-ready-file", ready, "-data", _directory, "-log-level", "warn",
-                "-limit-registrations", "0", "-limit-queries", "0", "-limit-resolves", "0",
+                "-limit-registrations", "0", "-limit-queries", "0", "-limit-resolves", "0", .. flags,
             ],
             new Dictionary<string, string?> { ["HOME"] = _directory });
         _process.OutputDataReceived += static (_, _) => { };
