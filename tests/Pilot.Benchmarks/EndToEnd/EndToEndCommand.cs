@@ -83,8 +83,6 @@ internal static class EndToEndCommand
             Say("idle memory and start-up");
             await FootprintScenario.MeasureMemoryAsync(network, report).ConfigureAwait(false);
             await FootprintScenario.MeasureStartUpAsync(network, report, quick ? 5 : 20).ConfigureAwait(false);
-            Say("idle connections");
-            await IdleConnectionScenario.MeasureAsync(network, report).ConfigureAwait(false);
         }
 
         Say("warming up");
@@ -113,6 +111,8 @@ internal static class EndToEndCommand
         }
 
         await FootprintScenario.MeasureMemoryAfterAsync(network, report).ConfigureAwait(false);
+        Say("idle connections"); // last: a thousand connections that end are listed by info for a while
+        await IdleConnectionScenario.MeasureAsync(network, report).ConfigureAwait(false);
         Say("engine in memory");
         var engine = EngineBenchmarks.MeasureNodes(AllocationSegment);
         report.Add("engine_mb_s", $"two engines in memory, one core, {AllocationSegment} B segments", "MB/s", engine.MegabytesPerSecond);
