@@ -10,7 +10,7 @@ internal sealed partial class Bbr
     private static readonly long QueuedAtLeast = 500 * TimeSpan.TicksPerMillisecond;
 
     private const int EntryGrowth = 2;           // the bound on the flight had squeezed it: it may double at once
-    private const double CompetingBeta = 0.8;    // 0.7 would be CUBIC's; a paced flow meets more of the losses of a full queue
+    private const double CompetingBeta = 0.7;    // CUBIC's
 
     private Cubic? _competitor;
     private Instant _competingSince;
@@ -58,8 +58,8 @@ internal sealed partial class Bbr
         }
         _competitor!.OnAcknowledged(sample);
         Window = Math.Max(_competitor.Window, MinWindow);
-        long rate = Window * TimeSpan.TicksPerSecond / Math.Max(1, _competitor.SmoothedRoundTrip);
-        PacingRate = rate + rate / 4;
+        // no faster than the window: paced a quarter faster, and with 0.8 on loss, it took up to four fifths beside a kernel's CUBIC
+        PacingRate = Window * TimeSpan.TicksPerSecond / Math.Max(1, _competitor.SmoothedRoundTrip);
     }
 
     private void BeginCompeting(Instant now, long flight)
