@@ -289,7 +289,11 @@ internal sealed class RegistrySession : IDisposable
         if (isRestored || before != nodeId)
         {
             await RestoreAsync(send, cancellation).ConfigureAwait(false);
-            _host.Loop.Post(() => _trust.Registered(nodeId));
+            await _host.Loop.AskAsync(() =>
+            {
+                _trust.Registered(nodeId);
+                return true;
+            }).ConfigureAwait(false);
         }
 
         Locked(() => _polls.Registered(MonotonicClock.Now));
