@@ -80,7 +80,7 @@ public sealed partial class Connection
 
     // Data packets carry the acknowledgement that may be given, and so settle what is owed.
     private int WriteSegment(Span<byte> packet, uint sequence, int length) =>
-        Packet.WriteHeader(packet, AcknowledgingHeader(PacketFlags.Ack, sequence), length, withChecksum: !NeedsNoChecksum);
+        Packet.WriteHeader(packet, AcknowledgingHeader(PacketFlags.Ack, sequence), length, withChecksum: !HasNoChecksum);
 
     private int WriteAck(Span<byte> packet) =>
         Packet.WriteHeader(packet, AcknowledgingHeader(PacketFlags.Ack, SendSequence(_sendNext)), 0);

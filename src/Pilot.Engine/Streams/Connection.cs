@@ -193,7 +193,7 @@ public sealed partial class Connection
 
     private bool HasReports => (Features & StreamFeatures.Reports) != 0;
 
-    private bool NeedsNoChecksum => (Features & StreamFeatures.NoChecksum) != 0;
+    private bool HasNoChecksum => (Features & StreamFeatures.NoChecksum) != 0;
 
     private bool HasHalfClose => (Features & StreamFeatures.HalfClose) != 0;
 
