@@ -1,4 +1,5 @@
 using Pilot.Engine.Limits;
+using Pilot.Engine.Nat;
 using Pilot.Engine.Streams;
 using Pilot.Engine.Trust;
 using Pilot.Engine.Tunnels;
@@ -66,6 +67,18 @@ public sealed partial class Node
 
     /// <summary>Whether a beacon answers.</summary>
     public bool IsBeaconAnswering => _context.Beacons.IsAnswering;
+
+    /// <summary>What is known about the NAT in front of the tunnel socket.</summary>
+    public NatReport Nat => _context.Beacons.Nat;
+
+    /// <summary>The beacons, the one in use first.</summary>
+    public IReadOnlyList<BeaconStatus> Beacons => _context.Beacons.Statuses();
+
+    /// <summary>
+    /// Further endpoints under which this node can be reached (a port mapping, global IPv6 addresses, LAN addresses): told to
+    /// peers of ours inside the tunnel, so that they can try them.
+    /// </summary>
+    public void SetOwnEndpoints(IReadOnlyList<UdpEndpoint> endpoints) => _context.OwnEndpoints = endpoints;
 
     /// <summary>Round trip to the beacon in use, if it answered.</summary>
     public TimeSpan? BeaconRtt => _context.Beacons.Rtt;
@@ -221,7 +234,10 @@ public sealed partial class Node
         var list = new List<PeerStatus>(_peers.Count);
         foreach (Peer peer in _peers.Values)
         {
-            list.Add(new PeerStatus(peer.NodeId, peer.IsReady, peer.IsConfirmed, peer.SendPath(now)?.Status, peer.IsOurs, peer.BytesSent, peer.BytesReceived));
+            list.Add(new PeerStatus(peer.NodeId, peer.IsReady, peer.IsConfirmed, peer.SendPath(now)?.Status, peer.IsOurs, peer.BytesSent, peer.BytesReceived)
+            {
+                Paths = peer.PathDetails(now),
+            });
         }
 
         list.Sort(static (a, b) => a.NodeId.CompareTo(b.NodeId));
@@ -307,4 +323,8 @@ public sealed partial class Node
 /// <param name="IsOurs">The peer showed that it is a node of ours.</param>
 /// <param name="BytesSent">Bytes of UDP payload sent to it.</param>
 /// <param name="BytesReceived">Authenticated bytes received from it.</param>
-public sealed record PeerStatus(uint NodeId, bool IsEncrypted, bool IsConfirmed, PathStatus? Path, bool IsOurs, ulong BytesSent, ulong BytesReceived);
+public sealed record PeerStatus(uint NodeId, bool IsEncrypted, bool IsConfirmed, PathStatus? Path, bool IsOurs, ulong BytesSent, ulong BytesReceived)
+{
+    /// <summary>Every path that is known, the one in use first.</summary>
+    public IReadOnlyList<PathDetail> Paths { get; init; } = [];
+}

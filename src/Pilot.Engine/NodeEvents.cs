@@ -39,6 +39,15 @@ public enum NodeEventKind : byte
     /// <summary>The beacon at <see cref="NodeEvent.Endpoint"/> stopped answering.</summary>
     BeaconUnreachable,
 
+    /// <summary>What is known about the NAT changed: see <see cref="Node.Nat"/>.</summary>
+    NatChanged,
+
+    /// <summary>The beacon at <see cref="NodeEvent.Endpoint"/> was asked to make us and <see cref="NodeEvent.NodeId"/> punch.</summary>
+    PunchRequested,
+
+    /// <summary>A punch of <see cref="NodeEvent.NodeId"/> came through from <see cref="NodeEvent.Endpoint"/>.</summary>
+    PunchReceived,
+
     /// <summary>The outcome of <see cref="Node.Ping"/> with <see cref="NodeEvent.Token"/>.</summary>
     PingResult,
 
@@ -64,7 +73,18 @@ public enum PathKind : byte
 /// <param name="Endpoint">The peer's endpoint; for a relay the beacon's.</param>
 /// <param name="Rtt">Smoothed round trip, if any ping was answered.</param>
 /// <param name="IsConfirmed">Whether a ping sent on this path was answered (spec 01 section 15.2).</param>
-public readonly record struct PathStatus(PathKind Kind, UdpEndpoint Endpoint, TimeSpan? Rtt, bool IsConfirmed);
+/// <param name="IsPunched">A direct path that only opened because both sides punched.</param>
+public readonly record struct PathStatus(PathKind Kind, UdpEndpoint Endpoint, TimeSpan? Rtt, bool IsConfirmed, bool IsPunched = false);
+
+/// <summary>A path with its counters, for lists.</summary>
+/// <param name="Path">The path.</param>
+/// <param name="IsUsed">Whether frames go this way now.</param>
+/// <param name="IsFailed">Whether its pings stopped being answered.</param>
+/// <param name="Loss">Share of the last pings that were not answered, 0 to 1; null before the first.</param>
+/// <param name="BytesSent">Bytes of UDP payload sent on it.</param>
+/// <param name="BytesReceived">Authenticated bytes received on it.</param>
+/// <param name="SinceLastReceived">Time since the last authenticated frame on it; null if there was none.</param>
+public sealed record PathDetail(PathStatus Path, bool IsUsed, bool IsFailed, double? Loss, ulong BytesSent, ulong BytesReceived, TimeSpan? SinceLastReceived);
 
 /// <summary>A datagram of protocol 2 (spec 02 section 16).</summary>
 public sealed record ReceivedDatagram(PilotAddress Source, ushort SourcePort, ushort DestinationPort, byte[] Data);
@@ -127,7 +147,11 @@ public enum ResolveOutcome : byte
 /// <param name="PublicEndpoint">The registered endpoint (<c>real_addr</c>), if any.</param>
 /// <param name="LanEndpoints">The registered LAN endpoints that match one of ours.</param>
 /// <param name="Error">The registry's text when refused.</param>
-public sealed record ResolveAnswer(ResolveOutcome Outcome, UdpEndpoint? PublicEndpoint, IReadOnlyList<UdpEndpoint> LanEndpoints, string? Error = null);
+public sealed record ResolveAnswer(ResolveOutcome Outcome, UdpEndpoint? PublicEndpoint, IReadOnlyList<UdpEndpoint> LanEndpoints, string? Error = null)
+{
+    /// <summary>Further endpoints that the peer registered: a port mapping, global IPv6 addresses.</summary>
+    public IReadOnlyList<UdpEndpoint> OtherEndpoints { get; init; } = [];
+}
 
 /// <summary>Answer to <see cref="NodeEventKind.LookupNeeded"/>.</summary>
 /// <param name="IsAvailable">False when the registry could not be asked.</param>

@@ -74,6 +74,10 @@ internal sealed class PeerPath(PathKind kind, UdpEndpoint endpoint, Instant adde
 
     public PathStatus Status => new(Kind, Endpoint, Rtt, State == PathState.Confirmed);
 
+    /// <summary>The path with its counters.</summary>
+    public PathDetail Detail(Instant now, bool isUsed) => new(
+        Status, isUsed, State == PathState.Failed, null, 0, 0, LastReceived == Instant.Origin ? null : now - LastReceived);
+
     private TimeSpan VerdictWait
     {
         get

@@ -1,4 +1,5 @@
 using Pilot.Engine.Limits;
+using Pilot.Engine.Nat;
 using Pilot.Protocol;
 
 namespace Pilot.Engine.Tunnels;
@@ -16,6 +17,9 @@ internal sealed class BeaconClient(IRandomSource random)
 
     /// <summary>Where the beacon sees our socket.</summary>
     public UdpEndpoint? Mapping { get; private set; }
+
+    /// <summary>What was measured about the NAT.</summary>
+    public NatReport Nat { get; private set; } = NatReport.Nothing;
 
     /// <summary>The beacon that relays and coordinates: the first one that answers, else the first.</summary>
     public UdpEndpoint? Current
@@ -215,6 +219,20 @@ internal sealed class BeaconClient(IRandomSource random)
                 yield return request.Target;
             }
         }
+    }
+
+    /// <summary>The beacons, the one in use first.</summary>
+    public IReadOnlyList<BeaconStatus> Statuses()
+    {
+        UdpEndpoint? current = Current;
+        var list = new List<BeaconStatus>(_beacons.Count);
+        foreach (Beacon beacon in _beacons)
+        {
+            var status = new BeaconStatus(beacon.Endpoint, beacon.IsAnswering, beacon.Endpoint == current, beacon.Rtt, IsOurs: false);
+            list.Insert(status.IsCurrent ? 0 : list.Count, status);
+        }
+
+        return list;
     }
 
     private Beacon? Find(UdpEndpoint endpoint)

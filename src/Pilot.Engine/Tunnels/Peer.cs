@@ -158,6 +158,19 @@ internal sealed partial class Peer : DeadlineItem
         }
     }
 
+    /// <summary>Every path, the one in use first.</summary>
+    public IReadOnlyList<PathDetail> PathDetails(Instant now)
+    {
+        PeerPath? used = SendPath(now);
+        var list = new List<PathDetail>(Paths.All.Count);
+        foreach (PeerPath path in Paths.All)
+        {
+            list.Insert(path == used ? 0 : list.Count, path.Detail(now, path == used));
+        }
+
+        return list;
+    }
+
     /// <summary>Forgets keys, paths and what waits: trust ended, or the own id changed.</summary>
     public void Forget()
     {

@@ -21,6 +21,9 @@ internal sealed class TunnelContext(Identity identity, IRandomSource random, Ins
 
     public BeaconClient Beacons { get; } = new(random);
 
+    /// <summary>Where we can be reached besides the mapping that beacons see.</summary>
+    public IReadOnlyList<UdpEndpoint> OwnEndpoints { get; set; } = [];
+
     /// <summary>Set by the node: questions for the host, one in flight per node and kind.</summary>
     public Action<Instant, uint> AskResolve { get; set; } = static (_, _) => { };
 
