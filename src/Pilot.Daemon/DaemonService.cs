@@ -274,7 +274,7 @@ internal sealed class DaemonService(DaemonSettings settings, ILoggerFactory logg
     private async Task ReportReadyAsync(RegistrySession session)
     {
         await session.Registered.WaitAsync(_stop.Token).ConfigureAwait(false);
-        _logger.LogInformation("ready: node {NodeId} address {Address} hostname {Hostname}", session.NodeId, session.Address, session.Hostname);
+        _logger.LogInformation("ready: node {NodeId} address {Address} hostname {Hostname}", session.NodeId, session.Address, session.Attributes.Hostname);
         SystemdNotifier.Send($"STATUS=node {session.Address}");
     }
 

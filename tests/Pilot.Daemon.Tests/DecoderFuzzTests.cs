@@ -34,7 +34,7 @@ public sealed class DecoderFuzzTests
                 return false;
             }
 
-            _ = (answer.Error, answer.Code, answer.IsNotFound, answer.Node("node_id"), answer.Text("real_addr"), answer.Bool("public"), RegistrySession.NetworksOf(answer), RegistrySession.KeyOf(answer));
+            _ = (answer.Error, answer.Code, answer.IsNotFound, answer.Node("node_id"), answer.Text("real_addr"), answer.Bool("public"), RegistryAnswer.NetworksOf(answer), RegistryAnswer.KeyOf(answer));
             foreach (var item in answer.Items("requests").Concat(answer.Items("lan_addrs")))
             {
                 _ = (RegistryAnswer.Node(item, "from_node_id"), RegistryAnswer.Text(item, "justification"), RegistryAnswer.Bool(item, "accept"), RegistryAnswer.Long(item, "x"));

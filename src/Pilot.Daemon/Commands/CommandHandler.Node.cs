@@ -49,7 +49,7 @@ internal sealed partial class CommandHandler
             Version = DaemonVersion.Text,
             NodeId = session.NodeId,
             Address = session.Address,
-            Hostname = session.Hostname,
+            Hostname = session.Attributes.Hostname,
             UptimeSecs = context.UptimeSeconds,
             Peers = counters.Peers,
             Connections = counters.Connections,
@@ -57,7 +57,7 @@ internal sealed partial class CommandHandler
             RegistryConnected = context.Registry.IsConnected,
             Beacon = Beacon,
             Endpoint = session.Endpoint,
-            LastError = session.LastError is { Length: > 0 } refused ? refused : context.Registry.LastError is { Length: > 0 } lost ? lost : session.LastErrorOfStep,
+            LastError = session.LastError is { Length: > 0 } refused ? refused : context.Registry.LastError is { Length: > 0 } lost ? lost : session.Attributes.LastError,
             Socket = context.Settings.SocketPath,
             Home = context.Settings.Home,
             LogFile = context.Settings.LogFile ?? string.Empty,
@@ -80,7 +80,7 @@ internal sealed partial class CommandHandler
         {
             NodeId = session.NodeId,
             Address = session.Address,
-            Hostname = session.Hostname,
+            Hostname = session.Attributes.Hostname,
             UptimeSecs = context.UptimeSeconds,
             Connections = counters.Connections,
             Ports = counters.Ports,
@@ -104,7 +104,7 @@ internal sealed partial class CommandHandler
             State = State,
             Version = DaemonVersion.Text,
             Pid = Environment.ProcessId,
-            Public = session.IsPublic,
+            Public = session.Attributes.IsPublic,
             Endpoint = session.Endpoint,
             Listen = context.LocalEndpoint.ToString(),
             NatType = NatType(session.Endpoint),
@@ -140,26 +140,26 @@ internal sealed partial class CommandHandler
         var data = new SetData();
         if (request.Hostname is { } hostname)
         {
-            var answer = await AskAsync("set_hostname", context.Session.SetHostnameAsync(hostname, cancellation)).ConfigureAwait(false);
+            var answer = await AskAsync("set_hostname", context.Session.Attributes.SetHostnameAsync(hostname, cancellation)).ConfigureAwait(false);
             data = data with { Hostname = new SetHostnameData(answer.Text("type"), answer.Node("node_id"), answer.Text("hostname")) };
         }
 
         if (request.Public is { } isPublic)
         {
-            var answer = await AskAsync("set_visibility", context.Session.SetVisibilityAsync(isPublic, cancellation)).ConfigureAwait(false);
+            var answer = await AskAsync("set_visibility", context.Session.Attributes.SetVisibilityAsync(isPublic, cancellation)).ConfigureAwait(false);
             data = data with { Visibility = new SetVisibilityData(answer.Text("type"), answer.Node("node_id"), answer.Text("visibility")) };
         }
 
         if (request.Tags is { } tags)
         {
-            var answer = await AskAsync("set_tags", context.Session.SetTagsAsync(tags, cancellation)).ConfigureAwait(false);
+            var answer = await AskAsync("set_tags", context.Session.Attributes.SetTagsAsync(tags, cancellation)).ConfigureAwait(false);
             string[] set = [.. answer.Items("tags").Where(item => item.ValueKind == JsonValueKind.String).Select(item => item.GetString()!)];
             data = data with { Tags = new SetTagsData(answer.Text("type"), answer.Node("node_id"), set) };
         }
 
         if (request.TaskExec is { } taskExec)
         {
-            var answer = await AskAsync("set_task_exec", context.Session.SetTaskExecAsync(taskExec, cancellation)).ConfigureAwait(false);
+            var answer = await AskAsync("set_task_exec", context.Session.Attributes.SetTaskExecAsync(taskExec, cancellation)).ConfigureAwait(false);
             data = data with { TaskExec = new SetTaskExecData(answer.Text("type"), answer.Node("node_id"), answer.Bool("task_exec")) };
         }
 
@@ -182,14 +182,14 @@ internal sealed partial class CommandHandler
     private async Task<CommandOutcome> LookupAsync(IpcRequest request, CancellationToken cancellation)
     {
         var target = await _targets.ResolveAsync(request, cancellation).ConfigureAwait(false);
-        var answer = await AskAsync("lookup", context.Session.AskAsync(RegistryRequests.Lookup(target.NodeId), cancellation)).ConfigureAwait(false);
+        var answer = await AskAsync("lookup", context.Registry.AskAsync(RegistryRequests.Lookup(target.NodeId), cancellation)).ConfigureAwait(false);
         return Success(request, answer.Root, IpcJson.Context.JsonElement);
     }
 
     private async Task<CommandOutcome> DeregisterAsync(IpcRequest request, CancellationToken cancellation)
     {
         RequireRegistered();
-        var answer = await AskAsync("deregister", context.Session.AskAsync(context.Requests.Deregister(), cancellation)).ConfigureAwait(false);
+        var answer = await AskAsync("deregister", context.Registry.AskAsync(context.Requests.Deregister(), cancellation)).ConfigureAwait(false);
         return Success(request, answer.Root, IpcJson.Context.JsonElement);
     }
 

@@ -78,9 +78,9 @@ internal sealed class TargetResolver(DaemonContext context)
             throw NotFound(name);
         }
 
-        if (context.Session.Hostname == name && context.Session.NodeId != 0)
+        if (context.Session.Attributes.Hostname == name && context.Session.NodeId != 0)
         {
-            return new Target(context.Session.NodeId, name, context.Session.IsPublic);
+            return new Target(context.Session.NodeId, name, context.Session.Attributes.IsPublic);
         }
 
         if (mayBeRecent && _remembered.TryGetValue(name, out var remembered) && Stopwatch.GetElapsedTime(remembered.AskedAt) < FreshFor)
@@ -90,7 +90,7 @@ internal sealed class TargetResolver(DaemonContext context)
 
         try
         {
-            var answer = await context.Session.AskAsync(context.Requests.ResolveHostname(name), cancellation).ConfigureAwait(false);
+            var answer = await context.Registry.AskAsync(context.Requests.ResolveHostname(name), cancellation).ConfigureAwait(false);
             var node = answer.Node("node_id");
             if (node == 0)
             {

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Pilot.Protocol;
 
 namespace Pilot.Daemon.Registry;
 
@@ -44,6 +45,26 @@ internal sealed class RegistryAnswer
 
     public static long Long(JsonElement element, string name) =>
         Member(element, name) is { ValueKind: JsonValueKind.Number } member && member.TryGetDouble(out var value) && Math.Abs(value) < 1e15 ? (long)value : 0;
+
+    /// <summary>The public key in an answer to <c>lookup</c>; null when there is none.</summary>
+    public static byte[]? KeyOf(RegistryAnswer? answer)
+    {
+        if (answer is null || answer.Error is not null)
+        {
+            return null;
+        }
+
+        var key = new byte[Ed25519.PublicKeySize];
+        return StandardBase64.TryDecodeExact(answer.Text("public_key"), key) ? key : null;
+    }
+
+    /// <summary>The networks in an answer to <c>lookup</c>.</summary>
+    public static IReadOnlyList<ushort> NetworksOf(RegistryAnswer answer) =>
+    [
+        .. answer.Items("networks")
+            .Where(item => item.ValueKind == JsonValueKind.Number && item.TryGetDouble(out var value) && value is >= 0 and <= ushort.MaxValue)
+            .Select(item => (ushort)item.GetDouble()),
+    ];
 
     private static JsonElement? Member(JsonElement element, string name) =>
         element.ValueKind == JsonValueKind.Object && element.TryGetProperty(name, out var member) ? member : null;

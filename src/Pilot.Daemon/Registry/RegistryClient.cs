@@ -89,6 +89,15 @@ internal sealed class RegistryClient(RegistryClientOptions options, ILogger logg
         }
     }
 
+    /// <summary>Sends a request, and throws what the registry refuses.</summary>
+    /// <exception cref="RegistryErrorException">Refused.</exception>
+    /// <exception cref="RegistryUnavailableException">Could not be asked.</exception>
+    public async Task<RegistryAnswer> AskAsync(RegistryRequest request, CancellationToken cancellation)
+    {
+        var answer = await SendAsync(request, cancellation).ConfigureAwait(false);
+        return answer.Error is null ? answer : throw new RegistryErrorException(answer);
+    }
+
     /// <summary>Works until cancelled.</summary>
     public async Task RunAsync(CancellationToken cancellation)
     {

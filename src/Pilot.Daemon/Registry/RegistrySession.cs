@@ -1,5 +1,3 @@
-using System.Collections.Concurrent;
-using System.Text.Json;
 using Microsoft.Extensions.Logging;
 using Pilot.Daemon.Configuration;
 using Pilot.Daemon.Host;
@@ -15,7 +13,7 @@ namespace Pilot.Daemon.Registry;
 
 /// <summary>
 /// Keeps this node registered (00 §3): registers, restores everything the registry may have forgotten, sends heartbeats, polls for relayed
-/// handshakes, registers again when the NAT mapping or the registry's memory changes, and answers the node's questions.
+/// handshakes, and registers again when the NAT mapping or the registry's memory changes.
 /// </summary>
 internal sealed class RegistrySession : IDisposable
 {
@@ -29,8 +27,6 @@ internal sealed class RegistrySession : IDisposable
     private readonly TrustHost _trust;
     private readonly IReadOnlyList<UdpEndpoint> _lan;
     private readonly ushort _localPort;
-    private const string HostnameStep = "set_hostname";
-
     private readonly uint _lastNodeId;
     private readonly ILogger _logger;
     private readonly PollSchedule _polls = new();
@@ -42,10 +38,6 @@ internal sealed class RegistrySession : IDisposable
     private UdpEndpoint? _mapping;
     private string _registeredAddress = string.Empty;
     private volatile bool _registerWanted;
-    private readonly ConcurrentDictionary<string, string> _stepErrors = new(StringComparer.Ordinal); // refused steps after registration, by request type
-    private string _wantedHostname;
-    private IReadOnlyList<string>? _tags;
-    private bool? _taskExec;
 
     public RegistrySession(
         DaemonSettings settings, RegistryClient client, RegistryRequests requests, NodeHost host, TrustHost trust, IReadOnlyList<UdpEndpoint> lan, ushort localPort, string? email, ILogger logger)
@@ -60,20 +52,13 @@ internal sealed class RegistrySession : IDisposable
         _lastNodeId = trust.Book.LastNodeId; // of the last run; nothing else uses the book yet
         _logger = logger;
         Email = email;
-        IsPublic = settings.Public;
-        _wantedHostname = settings.Hostname ?? string.Empty;
-        if (_wantedHostname.Length > 0 && !HostnameRules.TryValidate(_wantedHostname, out var problem))
-        {
-            // As with a taken one: said, but no reason not to work.
-            Note(HostnameStep, $"hostname \"{_wantedHostname}\" is not used: {problem}");
-            _wantedHostname = string.Empty;
-        }
-
+        Attributes = new NodeAttributes(settings, requests, client, host, logger);
+        var questions = new RegistryQuestions(requests, client, host, lan);
         client.Greet = GreetAsync;
         client.Lost = _ => Locked(_polls.Unregistered);
-        host.ResolveAsked = nodeId => _ = ResolveAsync(nodeId);
-        host.LookupAsked = nodeId => _ = LookupAsync(nodeId);
-        host.TrustCheckAsked = nodeId => _ = CheckTrustAsync(nodeId);
+        host.ResolveAsked = nodeId => _ = questions.ResolveAsync(nodeId);
+        host.LookupAsked = nodeId => _ = questions.LookupAsync(nodeId);
+        host.TrustCheckAsked = nodeId => _ = questions.CheckTrustAsync(nodeId);
         host.MappingChanged = OnMappingChanged;
         trust.PollSoon = () =>
         {
@@ -93,10 +78,8 @@ internal sealed class RegistrySession : IDisposable
 
     public string Address => NodeId == 0 ? string.Empty : PilotAddress.OfNode(NodeId).ToString();
 
-    /// <summary>Hostname that the registry confirmed; empty = none.</summary>
-    public string Hostname { get; private set; } = string.Empty;
-
-    public bool IsPublic { get; private set; }
+    /// <summary>What the registry is told about this node besides where it is.</summary>
+    public NodeAttributes Attributes { get; }
 
     /// <summary>Endpoint as the beacon sees it; empty if unknown.</summary>
     public string Endpoint => _mapping?.ToString() ?? string.Empty;
@@ -166,68 +149,6 @@ internal sealed class RegistrySession : IDisposable
         }
     }
 
-    public async Task<RegistryAnswer> SetHostnameAsync(string hostname, CancellationToken cancellation)
-    {
-        var answer = await AskAsync(_requests.SetHostname(hostname), cancellation).ConfigureAwait(false);
-        Hostname = _wantedHostname = hostname;
-        _stepErrors.TryRemove(HostnameStep, out _);
-        return answer;
-    }
-
-    public async Task<RegistryAnswer> SetVisibilityAsync(bool isPublic, CancellationToken cancellation)
-    {
-        if (!isPublic)
-        {
-            // Closing takes effect here even if the registry cannot be told.
-            ApplyVisibility(false);
-        }
-
-        var answer = await AskAsync(_requests.SetVisibility(isPublic), cancellation).ConfigureAwait(false);
-        ApplyVisibility(isPublic);
-        return answer;
-    }
-
-    public async Task<RegistryAnswer> SetTagsAsync(IReadOnlyList<string> tags, CancellationToken cancellation)
-    {
-        var answer = await AskAsync(_requests.SetTags(tags), cancellation).ConfigureAwait(false);
-        _tags = tags;
-        return answer;
-    }
-
-    public async Task<RegistryAnswer> SetTaskExecAsync(bool enabled, CancellationToken cancellation)
-    {
-        var answer = await AskAsync(_requests.SetTaskExec(enabled), cancellation).ConfigureAwait(false);
-        _taskExec = enabled;
-        return answer;
-    }
-
-    /// <summary>Asks, and throws what the registry refuses.</summary>
-    /// <exception cref="RegistryErrorException">Refused.</exception>
-    /// <exception cref="RegistryUnavailableException">Could not be asked.</exception>
-    public async Task<RegistryAnswer> AskAsync(RegistryRequest request, CancellationToken cancellation)
-    {
-        var answer = await _client.SendAsync(request, cancellation).ConfigureAwait(false);
-        return answer.Error is null ? answer : throw new RegistryErrorException(answer);
-    }
-
-    public static byte[]? KeyOf(RegistryAnswer? answer)
-    {
-        if (answer is null || answer.Error is not null)
-        {
-            return null;
-        }
-
-        var key = new byte[Ed25519.PublicKeySize];
-        return StandardBase64.TryDecodeExact(answer.Text("public_key"), key) ? key : null;
-    }
-
-    public static IReadOnlyList<ushort> NetworksOf(RegistryAnswer answer) =>
-    [
-        .. answer.Items("networks")
-            .Where(item => item.ValueKind == JsonValueKind.Number && item.TryGetDouble(out var value) && value is >= 0 and <= ushort.MaxValue)
-            .Select(item => (ushort)item.GetDouble()),
-    ];
-
     private async Task GreetAsync(RegistryConnection connection, CancellationToken cancellation)
     {
         Task<RegistryAnswer> Send(RegistryRequest request, CancellationToken token) => connection.ExchangeAsync(request, _client.RequestTimeout, token);
@@ -278,7 +199,7 @@ internal sealed class RegistrySession : IDisposable
         _requests.NodeId = nodeId;
         _registeredAddress = address;
         _logger.LogInformation("registered as node {NodeId} at {Endpoint}", nodeId, answer.Text("observed_addr"));
-        var networks = NetworksOf(await send(RegistryRequests.Lookup(nodeId), cancellation).ConfigureAwait(false));
+        var networks = RegistryAnswer.NetworksOf(await send(RegistryRequests.Lookup(nodeId), cancellation).ConfigureAwait(false));
         await _host.Loop.AskAsync(() =>
         {
             _host.Node.SetRegistered(_host.Now, nodeId);
@@ -288,7 +209,7 @@ internal sealed class RegistrySession : IDisposable
         }).ConfigureAwait(false);
         if (isRestored || before != nodeId)
         {
-            await RestoreAsync(send, cancellation).ConfigureAwait(false);
+            await Attributes.RestoreAsync(request => send(request, cancellation)).ConfigureAwait(false);
             await _host.Loop.AskAsync(() =>
             {
                 _trust.Registered(nodeId);
@@ -300,48 +221,6 @@ internal sealed class RegistrySession : IDisposable
         LastError = string.Empty;
         _registered.TrySetResult();
         Wake();
-    }
-
-    private async Task RestoreAsync(Sender send, CancellationToken cancellation)
-    {
-        await Step(_requests.SetVisibility(IsPublic)).ConfigureAwait(false);
-        if (_wantedHostname.Length > 0)
-        {
-            Hostname = await Step(_requests.SetHostname(_wantedHostname)).ConfigureAwait(false) ? _wantedHostname : string.Empty;
-        }
-
-        if (_tags is { } tags)
-        {
-            await Step(_requests.SetTags(tags)).ConfigureAwait(false);
-        }
-
-        if (_taskExec is { } taskExec)
-        {
-            await Step(_requests.SetTaskExec(taskExec)).ConfigureAwait(false);
-        }
-
-        async Task<bool> Step(RegistryRequest request)
-        {
-            var answer = await send(request, cancellation).ConfigureAwait(false);
-            if (answer.Error is { } error)
-            {
-                // A taken hostname must not keep the node from working (07 §8: only logged).
-                Note(request.Type, $"{request.Type}: registry: {error}");
-                return false;
-            }
-
-            _stepErrors.TryRemove(request.Type, out _);
-            return true;
-        }
-    }
-
-    /// <summary>A step after registration that is refused (hostname taken, …) and was not repaired since; empty if none.</summary>
-    public string LastErrorOfStep => _stepErrors.Values.FirstOrDefault() ?? string.Empty;
-
-    private void Note(string step, string error)
-    {
-        _logger.LogError("{Error}", error);
-        _stepErrors[step] = error;
     }
 
     private async Task HeartbeatAsync(Sender send, CancellationToken cancellation)
@@ -405,67 +284,6 @@ internal sealed class RegistrySession : IDisposable
             _registerWanted = true;
             Wake();
         }
-    }
-
-    private async Task ResolveAsync(uint nodeId)
-    {
-        ResolveAnswer result;
-        try
-        {
-            var answer = await _client.SendAsync(_requests.Resolve(nodeId)).ConfigureAwait(false);
-            result = answer.Error is { } error
-                ? new ResolveAnswer(ResolveOutcome.Refused, null, [], error)
-                : new ResolveAnswer(
-                    ResolveOutcome.Found,
-                    UdpEndpoint.TryParse(answer.Text("real_addr"), out var endpoint) && endpoint.Port != 0 ? endpoint : null,
-                    LanAddresses.Matching(_lan, answer.Items("lan_addrs").Where(item => item.ValueKind == JsonValueKind.String).Select(item => item.GetString()!)));
-        }
-        catch (RegistryUnavailableException exception)
-        {
-            result = new ResolveAnswer(ResolveOutcome.Unavailable, null, [], exception.Message);
-        }
-
-        _host.Loop.Post(() => _host.CompleteResolve(nodeId, result));
-    }
-
-    private async Task LookupAsync(uint nodeId)
-    {
-        LookupAnswer result;
-        try
-        {
-            var answer = await _client.SendAsync(RegistryRequests.Lookup(nodeId)).ConfigureAwait(false);
-            result = answer.Error is not null && !answer.IsNotFound
-                ? new LookupAnswer(false, null, [])
-                : new LookupAnswer(true, KeyOf(answer), NetworksOf(answer));
-        }
-        catch (RegistryUnavailableException)
-        {
-            result = new LookupAnswer(false, null, []);
-        }
-
-        _host.Loop.Post(() => _host.Node.CompleteLookup(_host.Now, nodeId, result));
-    }
-
-    private async Task CheckTrustAsync(uint nodeId)
-    {
-        var (isAvailable, isTrusted) = (false, false);
-        try
-        {
-            var answer = await _client.SendAsync(_requests.CheckTrust(nodeId)).ConfigureAwait(false);
-            (isAvailable, isTrusted) = (answer.Error is null, answer.Bool("trusted"));
-        }
-        catch (RegistryUnavailableException)
-        {
-            // Told below; counts as not trusted (05 §12).
-        }
-
-        _host.Loop.Post(() => _host.Node.CompleteTrustCheck(_host.Now, nodeId, isAvailable, isTrusted));
-    }
-
-    private void ApplyVisibility(bool isPublic)
-    {
-        IsPublic = isPublic;
-        _host.Loop.Post(() => _host.Node.SetVisibility(isPublic));
     }
 
     private Task<RegistryAnswer> SendAsync(RegistryRequest request, CancellationToken cancellation) => _client.SendAsync(request, cancellation);

@@ -124,7 +124,7 @@ internal sealed class TrustHost : IDeadlineSource
         // Rule B3: the registry's key; when it cannot be asked, the book falls back to the pinned one.
         _ = AnswerAsync(RegistryRequests.Lookup(nodeId), answer =>
         {
-            var verdict = Book.ReceiveDirect(Clock, payload, nodeId, RegistrySession.KeyOf(answer) ?? []);
+            var verdict = Book.ReceiveDirect(Clock, payload, nodeId, RegistryAnswer.KeyOf(answer) ?? []);
             _logger.LogInformation("trust message from node {NodeId}: {Verdict}", nodeId, verdict);
             RunEffects();
         });
@@ -310,6 +310,6 @@ internal sealed class TrustHost : IDeadlineSource
             return TrustLookup.Unavailable;
         }
 
-        return new TrustLookup(true, RegistrySession.KeyOf(answer), RegistrySession.NetworksOf(answer), answer.Text("hostname"));
+        return new TrustLookup(true, RegistryAnswer.KeyOf(answer), RegistryAnswer.NetworksOf(answer), answer.Text("hostname"));
     }
 }
