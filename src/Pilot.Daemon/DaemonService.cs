@@ -8,6 +8,7 @@ using Pilot.Daemon.Host;
 using Pilot.Daemon.Ipc;
 using Pilot.Daemon.Loop;
 using Pilot.Daemon.Net;
+using Pilot.Net;
 using Pilot.Daemon.Registry;
 using Pilot.Daemon.Services;
 using Pilot.Daemon.State;

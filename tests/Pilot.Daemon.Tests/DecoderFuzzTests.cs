@@ -1,5 +1,5 @@
 using System.Text;
-using Pilot.Daemon.Net;
+using Pilot.Net;
 using Pilot.Daemon.Registry;
 using Pilot.Ipc;
 using Pilot.Protocol.Tests.Fuzzing;

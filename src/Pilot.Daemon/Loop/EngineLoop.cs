@@ -1,5 +1,5 @@
 using Microsoft.Extensions.Logging;
-using Pilot.Daemon.Net;
+using Pilot.Net;
 using Pilot.Daemon.Polling;
 using Pilot.Engine;
 

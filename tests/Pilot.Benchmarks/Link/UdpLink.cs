@@ -1,5 +1,5 @@
 using System.Diagnostics;
-using Pilot.Daemon.Net;
+using Pilot.Net;
 using Pilot.Daemon.Polling;
 using Pilot.Protocol;
 

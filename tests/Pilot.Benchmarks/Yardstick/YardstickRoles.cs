@@ -1,7 +1,7 @@
 using System.Buffers.Binary;
 using System.Net.Sockets;
 using Pilot.Benchmarks.Processes;
-using Pilot.Daemon.Net;
+using Pilot.Net;
 using Pilot.Protocol;
 
 namespace Pilot.Benchmarks.Yardstick;

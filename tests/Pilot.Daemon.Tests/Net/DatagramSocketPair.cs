@@ -1,5 +1,5 @@
 using System.Net.Sockets;
-using Pilot.Daemon.Net;
+using Pilot.Net;
 using Pilot.Protocol;
 
 namespace Pilot.Daemon.Tests.Net;

@@ -1,6 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
-using Pilot.Daemon.Net;
+using Pilot.Net;
 using Pilot.Protocol;
 
 namespace Pilot.Daemon.Tests.Net;

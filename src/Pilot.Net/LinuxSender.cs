@@ -1,7 +1,7 @@
 using System.Runtime.InteropServices;
 using Pilot.Protocol;
 
-namespace Pilot.Daemon.Net;
+namespace Pilot.Net;
 
 /// <summary>The send half: one sendmsg with UDP_SEGMENT for a run of equal-size datagrams, sendmmsg where the kernel does not take that. Allocates nothing per call.</summary>
 internal sealed unsafe class LinuxSender : IDisposable

@@ -1,4 +1,4 @@
-namespace Pilot.Daemon.Net;
+namespace Pilot.Net;
 
 /// <summary>What the kernel does for UDP in batches beyond recvmmsg and sendmmsg.</summary>
 [Flags]

@@ -3,7 +3,7 @@ using System.Net;
 using System.Net.Sockets;
 using Pilot.Protocol;
 
-namespace Pilot.Daemon.Net;
+namespace Pilot.Net;
 
 /// <summary>The portable path: one system call per datagram through the framework's socket, without allocations.</summary>
 internal sealed class SocketDatagramSocket : IDatagramSocket

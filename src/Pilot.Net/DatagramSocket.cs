@@ -1,6 +1,6 @@
 using System.Net.Sockets;
 
-namespace Pilot.Daemon.Net;
+namespace Pilot.Net;
 
 /// <summary>Opens the tunnel's socket and chooses the fastest path that this system has.</summary>
 internal static class DatagramSocket

@@ -1,7 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 
-namespace Pilot.Daemon.Net;
+namespace Pilot.Net;
 
 /// <summary>Makes the bound UDP socket that both paths use: dual-stack where possible, with large buffers.</summary>
 internal static class DatagramSocketBinding

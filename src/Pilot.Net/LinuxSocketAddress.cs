@@ -2,7 +2,7 @@ using System.Buffers.Binary;
 using System.Runtime.CompilerServices;
 using Pilot.Protocol;
 
-namespace Pilot.Daemon.Net;
+namespace Pilot.Net;
 
 /// <summary>sockaddr_in and sockaddr_in6 of Linux to and from <see cref="UdpEndpoint"/>.</summary>
 internal static class LinuxSocketAddress

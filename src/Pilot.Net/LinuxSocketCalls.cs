@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
 
-namespace Pilot.Daemon.Net;
+namespace Pilot.Net;
 
 /// <summary>
 /// The batch socket calls of Linux that the framework does not offer, and the shapes that they take (recvmmsg(2), sendmmsg(2), cmsg(3),

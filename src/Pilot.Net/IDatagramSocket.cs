@@ -1,6 +1,6 @@
 using Pilot.Protocol;
 
-namespace Pilot.Daemon.Net;
+namespace Pilot.Net;
 
 /// <summary>One received message: one datagram, or several equal-size ones that the kernel joined.</summary>
 /// <param name="Source">Sender.</param>

@@ -1,7 +1,7 @@
 using System.Runtime.InteropServices;
 using Pilot.Protocol;
 
-namespace Pilot.Daemon.Net;
+namespace Pilot.Net;
 
 /// <summary>The receive half: one recvmmsg per call, each message perhaps several datagrams joined by GRO. Allocates nothing per call.</summary>
 internal sealed unsafe class LinuxReceiver : IDisposable

@@ -2,7 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using Pilot.Protocol;
 
-namespace Pilot.Daemon.Net;
+namespace Pilot.Net;
 
 /// <summary>The batch path of Linux: recvmmsg with UDP_GRO, sendmsg with UDP_SEGMENT, sendmmsg where that is refused. Owned by one thread.</summary>
 internal sealed class LinuxDatagramSocket : IDatagramSocket
