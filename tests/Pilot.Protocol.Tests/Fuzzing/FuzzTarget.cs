@@ -25,6 +25,7 @@ internal sealed record FuzzTarget(string Name, int Inputs, byte[][] Corpus, Acti
         new("encrypted frame", 80_000, Datagrams, DecodeEncrypted),
         new("signature of an exchange", 3_000, [MarkedExchange()], DecodeSignature),
         new("beacon messages", 200_000, Datagrams, DecodeBeacon),
+        new("beacon extensions", 200_000, [.. Datagrams, .. BeaconExtensionTests.Samples()], DecodeBeaconExtension),
         new("sack", 100_000, [.. HexOf("streams.json")], DecodeSack),
         new("addresses", 100_000, AddressTexts(), DecodeAddress),
         new("registry frame", 60_000, [.. Requests.Select(Framed)], DecodeFrame),
@@ -149,6 +150,66 @@ internal sealed record FuzzTarget(string Name, int Inputs, byte[][] Corpus, Acti
             bool untouched = bytes.AsSpan(0, TunnelFrame.KeyExchangeSize).SequenceEqual(MarkedExchange().AsSpan(0, TunnelFrame.KeyExchangeSize));
             Require(exchange.VerifySignature() == untouched);
         }
+    }
+
+    private static void DecodeBeaconExtension(byte[] bytes)
+    {
+        BeaconExtension.TryGetType(bytes, out _);
+        byte[] written = new byte[bytes.Length + 256];
+        if (BeaconDiscoverExtension.TryParse(bytes, out BeaconDiscoverExtension discover))
+        {
+            Require(BeaconDiscover.TryParse(bytes, out _) && discover.Signature.Length is 0 or 64);
+            Require(discover.Signature.IsEmpty || !discover.VerifySignature(7, new byte[31]));
+        }
+
+        if (BeaconReplyExtension.TryParse(bytes, out BeaconReplyExtension reply))
+        {
+            Require(BeaconDiscoverReply.TryParse(bytes, out BeaconDiscoverReply plain));
+            Require(BeaconReplyExtension.TryParse(written.AsSpan(0, reply.Write(written, plain.Observed)), out BeaconReplyExtension again) && again == reply);
+        }
+
+        if (BeaconPunchRequestExtension.TryParse(bytes, out BeaconPunchRequestExtension request))
+        {
+            Require(BeaconPunchRequest.TryParse(bytes, out BeaconPunchRequest plain));
+            Require(BeaconPunchRequestExtension.TryParse(written.AsSpan(0, request.Write(written, plain)), out BeaconPunchRequestExtension again) && again == request);
+        }
+
+        if (BeaconPunchCommandExtension.TryParse(bytes, out BeaconPunchCommandExtension command))
+        {
+            Require(BeaconPunchCommand.TryParse(bytes, out BeaconPunchCommand plain));
+            Require(BeaconPunchCommandExtension.TryParse(written.AsSpan(0, command.Write(written, plain.Target)), out BeaconPunchCommandExtension again) && again == command);
+        }
+
+        Require(!BeaconPunchRefused.TryParse(bytes, out BeaconPunchRefused refused) || bytes.AsSpan().StartsWith(written.AsSpan(0, refused.Write(written))));
+        Require(!BeaconRelayStatus.TryParse(bytes, out BeaconRelayStatus status) || bytes.AsSpan().StartsWith(written.AsSpan(0, status.Write(written))));
+        Require(!BeaconProbe.TryParse(bytes, out BeaconProbe probe)
+            || (BeaconProbe.TryParse(written.AsSpan(0, probe.Write(written)), out BeaconProbe sameProbe) && sameProbe == probe));
+        Require(!BeaconProbeAnswer.TryParse(bytes, out BeaconProbeAnswer answer)
+            || (BeaconProbeAnswer.TryParse(written.AsSpan(0, answer.Write(written)), out BeaconProbeAnswer sameAnswer) && sameAnswer == answer));
+        Require(!HairpinProbe.TryParse(bytes, out HairpinProbe hairpin) || bytes.AsSpan().SequenceEqual(written.AsSpan(0, hairpin.Write(written))));
+        if (BeaconSyncChunk.TryParse(bytes, out BeaconSyncChunk chunk))
+        {
+            Require(chunk.Index < chunk.Count && chunk.NodeCount <= BeaconSyncChunk.MaxNodes);
+            Require(chunk.NodeCount == 0 || chunk[chunk.NodeCount - 1] == BinaryPrimitives.ReadUInt32BigEndian(bytes.AsSpan(23 + (4 * (chunk.NodeCount - 1)))));
+            _ = chunk.Verify("key"u8);
+        }
+
+        foreach (BeaconExtensionType type in new[] { BeaconExtensionType.PunchForward, BeaconExtensionType.PunchFound, BeaconExtensionType.ProbeForward })
+        {
+            if (BeaconForward.TryParse(bytes, type, out BeaconForward forward))
+            {
+                Require(forward.Endpoint.Port != 0);
+                _ = forward.Verify("key"u8);
+            }
+        }
+
+        if (BeaconSync.TryParse(bytes, out BeaconSync sync))
+        {
+            BeaconSyncTrailer.TryVerify(bytes, sync.Count, [], out _);
+            BeaconSyncTrailer.TryVerify(bytes, sync.Count, "key"u8, out _);
+        }
+
+        BeaconMac.Verify(bytes, "key"u8);
     }
 
     private static void DecodeBeacon(byte[] bytes)
