@@ -117,6 +117,13 @@ internal sealed class FakeRegistry : IAsyncDisposable
                 await stream.ReadExactlyAsync(body);
                 var request = JsonNode.Parse(body)!.AsObject();
                 JsonObject answer;
+                if (request["session_wanted"] is not null)
+                {
+                    // A reference registry ignores the member; its tests are about what comes after.
+                    await stream.WriteAsync(Frame(new JsonObject { ["type"] = "check_trust_ok", ["trusted"] = false }));
+                    continue;
+                }
+
                 Requests.Enqueue(request);
                 lock (_gate)
                 {

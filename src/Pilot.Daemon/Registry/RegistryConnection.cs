@@ -5,6 +5,7 @@ using System.Security.Authentication;
 using System.Security.Cryptography;
 using System.Text.Json;
 using Pilot.Protocol;
+using Pilot.Protocol.Registry;
 
 namespace Pilot.Daemon.Registry;
 
@@ -20,9 +21,14 @@ internal sealed class RegistryConnection : IAsyncDisposable
     private readonly object _gate = new();
     private TaskCompletionSource<RegistryAnswer>? _waiting;
     private Task _reader = Task.CompletedTask;
+    private readonly string? _fingerprint;
+    private byte[]? _session;
+    private Identity? _identity;
+    private long _sequence;
 
-    private RegistryConnection(Socket socket, Stream stream, string address)
+    private RegistryConnection(Socket socket, Stream stream, string address, string? fingerprint)
     {
+        _fingerprint = fingerprint?.ToLowerInvariant();
         _socket = socket;
         _stream = stream;
         Address = address;
@@ -53,7 +59,7 @@ internal sealed class RegistryConnection : IAsyncDisposable
                 stream = await SecureAsync(stream, host, fingerprint, limit.Token).ConfigureAwait(false);
             }
 
-            var connection = new RegistryConnection(socket, stream, address);
+            var connection = new RegistryConnection(socket, stream, address, fingerprint);
             connection._reader = connection.ReadAnswersAsync();
             return connection;
         }
@@ -65,6 +71,9 @@ internal sealed class RegistryConnection : IAsyncDisposable
             throw new RegistryUnavailableException($"cannot reach registry at {address}: {cause}");
         }
     }
+
+    /// <summary>From now on signed requests get the better signature, too: it covers the session that the registry named on this connection.</summary>
+    public void SignWith(Identity identity, byte[] session) => (_identity, _session) = (identity, session);
 
     /// <summary>Sends one request and waits for its answer. After a failure the connection is over.</summary>
     /// <exception cref="RegistryUnavailableException">Lost, or no answer in time.</exception>
@@ -85,7 +94,7 @@ internal sealed class RegistryConnection : IAsyncDisposable
         limit.CancelAfter(timeout);
         try
         {
-            await _stream.WriteAsync(request.Frame, limit.Token).ConfigureAwait(false);
+            await _stream.WriteAsync(FrameOf(request), limit.Token).ConfigureAwait(false);
             return await waiting.Task.WaitAsync(limit.Token).ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
@@ -103,6 +112,25 @@ internal sealed class RegistryConnection : IAsyncDisposable
             End("cancelled");
             throw;
         }
+    }
+
+    private ReadOnlyMemory<byte> FrameOf(RegistryRequest request)
+    {
+        if (!request.IsSigned || _session is null)
+        {
+            return request.Frame;
+        }
+
+        var body = RequestProof.Sign(request.Frame.Span[sizeof(uint)..], _session, ++_sequence, _fingerprint, _identity!);
+        if (body.Length > RegistryRequests.MaxBody)
+        {
+            return request.Frame;
+        }
+
+        var frame = new byte[sizeof(uint) + body.Length];
+        BinaryPrimitives.WriteUInt32BigEndian(frame, (uint)body.Length);
+        body.CopyTo(frame, sizeof(uint));
+        return frame;
     }
 
     public async ValueTask DisposeAsync()

@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Buffers.Binary;
 using System.Text.Json;
 using Pilot.Protocol;
+using Pilot.Protocol.Registry;
 
 namespace Pilot.Daemon.Registry;
 
@@ -9,13 +10,19 @@ namespace Pilot.Daemon.Registry;
 /// <param name="Type">Value of <c>type</c>.</param>
 /// <param name="Frame">The whole frame, written in one piece.</param>
 /// <param name="IsRepeatable">True when sending it twice does no harm, so that it may be repeated on a new connection (03 §2.4).</param>
-internal sealed record RegistryRequest(string Type, ReadOnlyMemory<byte> Frame, bool IsRepeatable);
+/// <param name="IsSigned">True when a registry of ours is to get the better signature with it (<see cref="Pilot.Protocol.Registry.RequestProof"/>).</param>
+internal sealed record RegistryRequest(string Type, ReadOnlyMemory<byte> Frame, bool IsRepeatable, bool IsSigned);
 
 /// <summary>Builds and signs the requests of one node (03 §4.2, §6).</summary>
 internal sealed class RegistryRequests(Identity identity)
 {
     /// <summary>Largest body a registry accepts (03 §2.1).</summary>
     public const int MaxBody = 65536;
+
+    private static readonly string Software = $"pilot-daemon/{typeof(RegistryRequests).Assembly.GetName().Version?.ToString(3)}";
+
+    /// <summary>Whose requests these are.</summary>
+    public Identity Identity { get; } = identity;
 
     /// <summary>Own node id; 0 before the first registration.</summary>
     public uint NodeId { get; set; }
@@ -29,7 +36,7 @@ internal sealed class RegistryRequests(Identity identity)
             json.WriteNumber("node_id"u8, wantedId);
         }
 
-        json.WriteString("public_key"u8, identity.PublicKeyText);
+        json.WriteString("public_key"u8, Identity.PublicKeyText);
         if (!string.IsNullOrEmpty(owner))
         {
             json.WriteString("owner"u8, owner);
@@ -47,7 +54,8 @@ internal sealed class RegistryRequests(Identity identity)
         }
 
         json.WriteNumber("protocol_version"u8, 1);
-    });
+        json.WriteString("software"u8, Software);
+    }, isSigned: true);
 
     public RegistryRequest Heartbeat() => Signed("heartbeat", true, Challenge.Heartbeat(NodeId), static _ => { });
 
@@ -92,8 +100,8 @@ internal sealed class RegistryRequests(Identity identity)
         json.WriteNumber("from_node_id"u8, NodeId);
         json.WriteNumber("to_node_id"u8, peer);
         json.WriteString("justification"u8, justification);
-        json.WriteString("signature"u8, identity.SignText(Challenge.Handshake(NodeId, peer)));
-    });
+        json.WriteString("signature"u8, Identity.SignText(Challenge.Handshake(NodeId, peer)));
+    }, isSigned: true);
 
     /// <summary>The extension of 03 §6.5: strangers learn nothing from it.</summary>
     public RegistryRequest RequestHandshakeByName(string hostname, string justification) => Build("request_handshake", false, json =>
@@ -101,39 +109,47 @@ internal sealed class RegistryRequests(Identity identity)
         json.WriteNumber("from_node_id"u8, NodeId);
         json.WriteString("to_hostname"u8, hostname);
         json.WriteString("justification"u8, justification);
-        json.WriteString("signature"u8, identity.SignText(Challenge.HandshakeByName(NodeId, hostname)));
-    });
+        json.WriteString("signature"u8, Identity.SignText(Challenge.HandshakeByName(NodeId, hostname)));
+    }, isSigned: true);
 
     public RegistryRequest Resolve(uint target) => Build("resolve", true, json =>
     {
         json.WriteNumber("node_id"u8, target);
         json.WriteNumber("requester_id"u8, NodeId);
-        json.WriteString("signature"u8, identity.SignText(Challenge.Resolve(NodeId, target)));
-    });
+        json.WriteString("signature"u8, Identity.SignText(Challenge.Resolve(NodeId, target)));
+    }, isSigned: true);
 
     public RegistryRequest ResolveHostname(string hostname) => Build("resolve_hostname", true, json =>
     {
         json.WriteString("hostname"u8, hostname);
         json.WriteNumber("requester_id"u8, NodeId);
-        json.WriteString("signature"u8, identity.SignText(Challenge.ResolveHostname(NodeId, hostname)));
-    });
+        json.WriteString("signature"u8, Identity.SignText(Challenge.ResolveHostname(NodeId, hostname)));
+    }, isSigned: true);
 
-    public static RegistryRequest Lookup(uint node) => Build("lookup", true, json => json.WriteNumber("node_id"u8, node));
+    /// <summary>The first request on a connection: a registry of ours names the session, others answer without it.</summary>
+    public static RegistryRequest Hello() => Build("check_trust", true, json =>
+    {
+        json.WriteNumber("node_id"u8, 0);
+        json.WriteNumber("peer_id"u8, 0);
+        json.WriteBoolean(RequestProof.SessionWantedMember, true);
+    }, isSigned: false);
+
+    public static RegistryRequest Lookup(uint node) => Build("lookup", true, json => json.WriteNumber("node_id"u8, node), isSigned: false);
 
     public RegistryRequest CheckTrust(uint peer) => Build("check_trust", true, json =>
     {
         json.WriteNumber("node_id"u8, NodeId);
         json.WriteNumber("peer_id"u8, peer);
-    });
+    }, isSigned: false);
 
     private RegistryRequest Signed(string type, bool isRepeatable, string challenge, Action<Utf8JsonWriter> write) => Build(type, isRepeatable, json =>
     {
         json.WriteNumber("node_id"u8, NodeId);
         write(json);
-        json.WriteString("signature"u8, identity.SignText(challenge));
-    });
+        json.WriteString("signature"u8, Identity.SignText(challenge));
+    }, isSigned: true);
 
-    private static RegistryRequest Build(string type, bool isRepeatable, Action<Utf8JsonWriter> write)
+    private static RegistryRequest Build(string type, bool isRepeatable, Action<Utf8JsonWriter> write, bool isSigned)
     {
         var buffer = new ArrayBufferWriter<byte>(256);
         buffer.Advance(sizeof(uint));
@@ -147,6 +163,6 @@ internal sealed class RegistryRequests(Identity identity)
 
         var frame = buffer.WrittenSpan.ToArray();
         BinaryPrimitives.WriteUInt32BigEndian(frame, (uint)(frame.Length - sizeof(uint)));
-        return new RegistryRequest(type, frame, isRepeatable);
+        return new RegistryRequest(type, frame, isRepeatable, isSigned);
     }
 }

@@ -154,6 +154,14 @@ internal sealed class RegistrySession : IDisposable
         Task<RegistryAnswer> Send(RegistryRequest request, CancellationToken token) => connection.ExchangeAsync(request, _client.RequestTimeout, token);
         try
         {
+            // One that cannot name a session is no registry of ours, and gets the reference's signatures alone.
+            var session = new byte[RequestProof.SessionSize];
+            var hello = await Send(RegistryRequests.Hello(), cancellation).ConfigureAwait(false);
+            if (hello.Error is null && StandardBase64.TryDecodeExact(hello.Text(RequestProof.SessionMember), session))
+            {
+                connection.SignWith(_requests.Identity, session);
+            }
+
             if (NodeId == 0)
             {
                 await WaitForMappingAsync(cancellation).ConfigureAwait(false);

@@ -29,6 +29,9 @@ public sealed record RegisterRequest
     /// <summary>Ed25519 key, standard base64.</summary>
     public required string PublicKey { get; init; }
 
+    /// <summary>Name and version of the node's software, as <c>name/1.2.3</c> (an extension; others ignore it).</summary>
+    public string? Software { get; init; }
+
     /// <summary>The message type.</summary>
     public string Type { get; } = "register";
 }

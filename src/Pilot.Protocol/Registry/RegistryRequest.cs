@@ -48,6 +48,9 @@ public sealed class RegistryRequest
         }
     }
 
+    /// <summary>Names of the members, in no order.</summary>
+    public IReadOnlyCollection<string> Names => _members.Keys;
+
     /// <summary>True when the member is present, whatever its type.</summary>
     public bool Has(string name) => _members.ContainsKey(name);
 

@@ -86,6 +86,9 @@ public sealed record ResolveHostnameResponse
 /// <summary>Response to <c>check_trust</c>. Spec 03 section 6.1.</summary>
 public sealed record CheckTrustResponse
 {
+    /// <summary>Standard base64, when asked for (see <see cref="RequestProof"/>).</summary>
+    public string? Session { get; init; }
+
     /// <summary>Pair stored or network shared.</summary>
     public bool Trusted { get; init; }
 

@@ -1,4 +1,7 @@
+using System.Buffers.Binary;
+using System.Security.Cryptography;
 using Pilot.Protocol;
+using Pilot.Protocol.Registry;
 
 namespace Pilot.Rendezvous.Registry;
 
@@ -31,6 +34,12 @@ public sealed class RegistryConnection
 
     internal string SourceText { get; }
 
+    /// <summary>What fresh signatures of this connection cover; null until the client asked for it.</summary>
+    internal UInt128? Session { get; private set; }
+
+    /// <summary>Number of the last request with a valid fresh signature.</summary>
+    internal long LastSequence { get; set; } = long.MinValue;
+
     internal DateTimeOffset ClosedAt { get; set; }
 
     /// <summary>The node whose signature was valid last, 0 when none.</summary>
@@ -45,6 +54,19 @@ public sealed class RegistryConnection
     internal uint RegisteredNode { get; set; }
 
     internal DateTimeOffset RegisteredAt { get; set; }
+
+    /// <summary>The session, made on first use. Unguessable, and never the same twice.</summary>
+    internal UInt128 OpenSession()
+    {
+        Span<byte> bytes = stackalloc byte[RequestProof.SessionSize];
+        if (Session is null)
+        {
+            RandomNumberGenerator.Fill(bytes);
+            Session = BinaryPrimitives.ReadUInt128BigEndian(bytes);
+        }
+
+        return Session.Value;
+    }
 
     internal bool Proves(uint node, PublicKey key) => _identities is not null && _identities.TryGetValue(node, out PublicKey known) && known == key;
 

@@ -14,6 +14,9 @@ public sealed record RegistryOptions
     /// <summary>Rates per minute and caps.</summary>
     public RegistryLimits Limits { get; init; } = new();
 
+    /// <summary>SHA-256 of the TLS certificate, in lower-case hex; empty without TLS. Fresh signatures may name it.</summary>
+    public string ServerFingerprint { get; init; } = "";
+
     /// <summary>A node is gone when nothing was heard of it for this time (spec 03 section 5.6).</summary>
     public TimeSpan StaleAfter { get; init; } = TimeSpan.FromSeconds(180);
 
@@ -89,6 +92,9 @@ public sealed record RegistryLimits
 
     /// <summary>LAN addresses per node (spec 03 section 5.4).</summary>
     public int MaxLanAddresses { get; init; } = 16;
+
+    /// <summary>Bytes of the name of a node's software.</summary>
+    public int MaxSoftwareBytes { get; init; } = 32;
 
     /// <summary>Bytes of an owner text (spec 03 section 5.4).</summary>
     public int MaxOwnerBytes { get; init; } = 254;

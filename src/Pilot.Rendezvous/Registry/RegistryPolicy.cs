@@ -58,6 +58,9 @@ public enum RegistryPolicy
     /// <summary>Signed requests are limited per node, only failures and unsigned requests per address. Spec 03 section 8.</summary>
     LimitPerNode = 1 << 15,
 
+    /// <summary>A node that once signed freshly (<see cref="Pilot.Protocol.Registry.RequestProof"/>) does so always: what was recorded of it cannot be repeated. Spec 03 section 4.3.</summary>
+    FreshSignatures = 1 << 16,
+
     /// <summary>All rules.</summary>
-    Strict = (1 << 16) - 1,
+    Strict = (1 << 17) - 1,
 }

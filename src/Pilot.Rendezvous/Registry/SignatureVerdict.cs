@@ -1,5 +1,6 @@
 using System.Text;
 using Pilot.Protocol;
+using Pilot.Protocol.Registry;
 
 namespace Pilot.Rendezvous.Registry;
 
@@ -12,6 +13,9 @@ internal enum SignatureState
     BadEncoding,
     Invalid,
     Valid,
+
+    /// <summary>Signed by the challenge alone, though the node has used the better signature (<see cref="RequestProof"/>) before.</summary>
+    Outdated,
 }
 
 /// <summary>What must be verified before a request is decided. Taken from the state under its owner, verified anywhere.</summary>
@@ -26,12 +30,28 @@ internal readonly record struct SignatureTask(uint Signer, PublicKey Key, string
     /// </summary>
     public byte[]? KnownValid { get; init; }
 
+    /// <summary>Set when the request carries the better signature: it alone counts.</summary>
+    public FreshSignature? Fresh { get; init; }
+
+    /// <summary>What is known without verifying; <see cref="SignatureState.NotChecked"/> when nothing is.</summary>
+    public SignatureState Known { get; init; }
+
     /// <summary>Verifies signature and new key. Stateless, any thread.</summary>
     public SignatureVerdict Verify() => VerifySignature() with { NewKeyIsInvalid = NewKey is { } key && !CurvePoint.IsValid(key) };
 
     // About 60 microseconds of processor time when a signature is there.
     private SignatureVerdict VerifySignature()
     {
+        if (Known != SignatureState.NotChecked)
+        {
+            return new SignatureVerdict(Known, Signer, Key, 0);
+        }
+
+        if (Fresh is { } fresh)
+        {
+            return new SignatureVerdict(fresh.Verify(Key) ? SignatureState.Valid : SignatureState.Invalid, Signer, Key, 0) { Fresh = true };
+        }
+
         if (Signer == 0)
         {
             return default;
@@ -59,11 +79,33 @@ internal readonly record struct SignatureTask(uint Signer, PublicKey Key, string
     }
 }
 
+/// <summary>A signature over the whole request and the session of its connection.</summary>
+internal sealed record FreshSignature(RegistryRequest Request, UInt128 Session, string Signature)
+{
+    public bool Verify(PublicKey key)
+    {
+        Span<byte> signature = stackalloc byte[Ed25519.SignatureSize];
+        if (!StandardBase64.TryDecodeExact(Signature, signature))
+        {
+            return false;
+        }
+
+        Span<byte> session = stackalloc byte[RequestProof.SessionSize];
+        System.Buffers.Binary.BinaryPrimitives.WriteUInt128BigEndian(session, Session);
+        Span<byte> bytes = stackalloc byte[PublicKey.Size];
+        key.Write(bytes);
+        return Ed25519.Verify(bytes, RequestProof.GetSignedBytes(session, Request), signature);
+    }
+}
+
 /// <summary>A verified signature, with the key that it was verified with: a key changed in between makes it worthless.</summary>
 internal readonly record struct SignatureVerdict(SignatureState State, uint Signer, PublicKey Key, int ErrorOffset)
 {
     /// <summary>The valid signature.</summary>
     public byte[]? Bytes { get; init; }
+
+    /// <summary>It is the better signature, which nobody can use again.</summary>
+    public bool Fresh { get; init; }
 
     /// <summary>The new key is no point of the curve.</summary>
     public bool NewKeyIsInvalid { get; init; }

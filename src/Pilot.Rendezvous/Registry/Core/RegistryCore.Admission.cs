@@ -11,13 +11,14 @@ internal sealed partial class RegistryCore
     /// <summary>Charges the limits that come before authentication and tells what must be verified. Reads the key from the state.</summary>
     public Admission Admit(DateTimeOffset now, RegistryConnection connection, RegistryRequest request)
     {
-        SignatureTask signature = FindSignature(request);
+        SignatureTask signature = FindSignature(connection, request);
         UInt128 address = _limits.OfAddress(connection.Source);
         switch (request.Type)
         {
             case "register":
                 bool allowed = _limits.Registrations.TryTake(now, address, out TimeSpan wait);
-                return new Admission(null, new SignatureTask { NewKey = allowed ? FindNewKey(request, "public_key") : null }, allowed ? null : wait);
+                SignatureTask proof = allowed || _limits.Failures.HasToken(now, address) ? FindRegistrant(connection, request) : default;
+                return new Admission(null, proof with { NewKey = allowed ? FindNewKey(request, "public_key") : null }, allowed ? null : wait);
             case "lookup" or "list_nodes" or "resolve_hostname":
                 UInt128 key = Has(RegistryPolicy.LimitPerNode) && ActiveNode(connection) is { } viewer ? RequestLimits.OfNode(viewer.Id) : address;
                 return Charge(_limits.Queries, now, key, connection, "queries", signature);
@@ -56,35 +57,62 @@ internal sealed partial class RegistryCore
     private static Refusal RateLimited(RegistryConnection connection, string what, TimeSpan wait) =>
         new($"rate limited: too many {what} from {connection.SourceText}", RegistryErrorCode.RateLimited, wait);
 
-    private SignatureTask FindSignature(RegistryRequest request)
+    // A registration is signed by the key that it brings, known or not.
+    private SignatureTask FindRegistrant(RegistryConnection connection, RegistryRequest request)
+    {
+        if (FindFresh(connection, request) is not { } fresh || !TryReadKey(request.GetString("public_key"), out PublicKey key, out string? alias, out _))
+        {
+            return default;
+        }
+
+        uint signer = State.TryGetByKey(key, alias, out NodeRecord? node) ? node.Id : 0;
+        return fresh with { Signer = signer, Key = key };
+    }
+
+    // The better signature, when the request has one: null when it has none.
+    private SignatureTask? FindFresh(RegistryConnection connection, RegistryRequest request)
+    {
+        if (!Has(RegistryPolicy.FreshSignatures) || connection.Session is not { } session || !request.HasString(RequestProof.SignatureMember))
+        {
+            return null;
+        }
+
+        string server = request.GetString(RequestProof.ServerMember);
+        bool meant = server.Length == 0 || _options.ServerFingerprint.Length == 0 || server == _options.ServerFingerprint;
+        return meant && request.TryGetInteger(RequestProof.SequenceMember, out long sequence) && sequence > connection.LastSequence
+            ? new SignatureTask { Fresh = new FreshSignature(request, session, request.GetString(RequestProof.SignatureMember)) }
+            : new SignatureTask { Known = SignatureState.Invalid };
+    }
+
+    private SignatureTask FindSignature(RegistryConnection connection, RegistryRequest request)
     {
         uint node = request.GetUInt32("node_id");
         switch (request.Type)
         {
-            case "heartbeat": return Task(request, node, Challenge.Heartbeat(node)) with { KnownValid = State.Nodes.GetValueOrDefault(node)?.HeartbeatSignature };
-            case "poll_handshakes": return Task(request, node, Challenge.PollHandshakes(node)) with { KnownValid = State.Nodes.GetValueOrDefault(node)?.PollSignature };
-            case "report_trust": return Task(request, node, Challenge.ReportTrust(node, request.GetUInt32("peer_id")));
-            case "revoke_trust": return Task(request, node, Challenge.RevokeTrust(node, request.GetUInt32("peer_id")));
-            case "respond_handshake": return Task(request, node, Challenge.Respond(node, request.GetUInt32("peer_id")));
-            case "set_hostname": return Task(request, node, Challenge.SetHostname(node));
-            case "set_visibility": return Task(request, node, Challenge.SetVisibility(node));
-            case "set_tags": return Task(request, node, Challenge.SetTags(node));
-            case "set_task_exec": return Task(request, node, Challenge.SetTaskExec(node));
-            case "deregister": return Task(request, node, Challenge.Deregister(node));
-            case "rotate_key": return Task(request, node, Challenge.Rotate(node)) with { NewKey = FindNewKey(request, "new_public_key") };
+            case "heartbeat": return Task(connection, request, node, Challenge.Heartbeat(node)) with { KnownValid = State.Nodes.GetValueOrDefault(node)?.HeartbeatSignature };
+            case "poll_handshakes": return Task(connection, request, node, Challenge.PollHandshakes(node)) with { KnownValid = State.Nodes.GetValueOrDefault(node)?.PollSignature };
+            case "report_trust": return Task(connection, request, node, Challenge.ReportTrust(node, request.GetUInt32("peer_id")));
+            case "revoke_trust": return Task(connection, request, node, Challenge.RevokeTrust(node, request.GetUInt32("peer_id")));
+            case "respond_handshake": return Task(connection, request, node, Challenge.Respond(node, request.GetUInt32("peer_id")));
+            case "set_hostname": return Task(connection, request, node, Challenge.SetHostname(node));
+            case "set_visibility": return Task(connection, request, node, Challenge.SetVisibility(node));
+            case "set_tags": return Task(connection, request, node, Challenge.SetTags(node));
+            case "set_task_exec": return Task(connection, request, node, Challenge.SetTaskExec(node));
+            case "deregister": return Task(connection, request, node, Challenge.Deregister(node));
+            case "rotate_key": return Task(connection, request, node, Challenge.Rotate(node)) with { NewKey = FindNewKey(request, "new_public_key") };
             case "resolve":
                 uint requester = request.GetUInt32("requester_id");
-                return Task(request, requester, Challenge.Resolve(requester, node));
+                return Task(connection, request, requester, Challenge.Resolve(requester, node));
             case "punch":
-                return Task(request, request.GetUInt32("requester_id"), Challenge.Punch(request.GetUInt32("node_a"), request.GetUInt32("node_b")));
+                return Task(connection, request, request.GetUInt32("requester_id"), Challenge.Punch(request.GetUInt32("node_a"), request.GetUInt32("node_b")));
             case "request_handshake":
                 uint from = request.GetUInt32("from_node_id");
                 return IsByName(request)
-                    ? Task(request, from, Challenge.HandshakeByName(from, request.GetString("to_hostname")))
-                    : Task(request, from, Challenge.Handshake(from, request.GetUInt32("to_node_id")));
+                    ? Task(connection, request, from, Challenge.HandshakeByName(from, request.GetString("to_hostname")))
+                    : Task(connection, request, from, Challenge.Handshake(from, request.GetUInt32("to_node_id")));
             case "resolve_hostname" when request.HasString("signature") && Has(RegistryPolicy.RequesterIdentity):
                 uint asker = request.GetUInt32("requester_id");
-                return Task(request, asker, Challenge.ResolveHostname(asker, request.GetString("hostname")));
+                return Task(connection, request, asker, Challenge.ResolveHostname(asker, request.GetString("hostname")));
             default:
                 return default;
         }
@@ -94,8 +122,20 @@ internal sealed partial class RegistryCore
     private PublicKey? FindNewKey(RegistryRequest request, string member) =>
         Has(RegistryPolicy.KeyBytes) && TryReadKey(request.GetString(member), out PublicKey key, out _, out _) && !State.Keys.ContainsKey(key) ? key : null;
 
-    private SignatureTask Task(RegistryRequest request, uint signer, string challenge) =>
-        State.Nodes.TryGetValue(signer, out NodeRecord? node)
-            ? new SignatureTask(signer, node.Key, challenge, request.GetString("signature"))
-            : default;
+    private SignatureTask Task(RegistryConnection connection, RegistryRequest request, uint signer, string challenge)
+    {
+        if (!State.Nodes.TryGetValue(signer, out NodeRecord? node))
+        {
+            return default;
+        }
+
+        if (FindFresh(connection, request) is { } fresh)
+        {
+            return fresh with { Signer = signer, Key = node.Key };
+        }
+
+        string signature = request.GetString("signature");
+        bool outdated = node.SignsFresh && Has(RegistryPolicy.FreshSignatures) && signature.Length > 0;
+        return new SignatureTask(signer, node.Key, challenge, signature) { Known = outdated ? SignatureState.Outdated : SignatureState.NotChecked };
+    }
 }

@@ -1,3 +1,4 @@
+using Pilot.Protocol.Registry;
 using System.Diagnostics.CodeAnalysis;
 
 namespace Pilot.Rendezvous.Registry;
@@ -79,6 +80,28 @@ internal sealed partial class RegistryCore
     private bool IsProven(RegistryConnection connection, uint id, [NotNullWhen(true)] out NodeRecord? node) =>
         State.TryGetLive(id, out node) && connection.Proves(id, node.Key);
 
+    // The connection is the node's from here on.
+    private void NoteProof(Turn turn, NodeRecord node)
+    {
+        if (!turn.Connection.IsClosed && turn.Connection.Prove(node.Id, node.Key))
+        {
+            AddPresence(node.Id, turn.Connection);
+        }
+
+        node.ProofIp = turn.Connection.Source.Ip;
+        node.ProofAt = turn.Now;
+        Touch(node.Id);
+        if (!node.Proven)
+        {
+            turn.Emit(new NodeProven(node.Id));
+        }
+
+        if (turn.Verdict.Fresh && !node.SignsFresh)
+        {
+            turn.Emit(new NodeSignsFresh(node.Id));
+        }
+    }
+
     /// <summary>A valid signature makes the connection the node's, settles a claimed endpoint and counts against the node; a failed one counts against the address.</summary>
     private Refusal? AcceptIdentity(Turn turn)
     {
@@ -100,6 +123,11 @@ internal sealed partial class RegistryCore
             return null;
         }
 
+        if (verdict.Fresh && turn.Request.TryGetInteger(RequestProof.SequenceMember, out long sequence))
+        {
+            turn.Connection.LastSequence = sequence;
+        }
+
         if (!State.TryGetLive(verdict.Signer, out NodeRecord? node) || node.Key != verdict.Key || CheckExpiry(turn, node) is not null)
         {
             return null;
@@ -110,23 +138,11 @@ internal sealed partial class RegistryCore
             return RateLimited(turn.Connection, what, wait);
         }
 
-        if (!turn.Connection.IsClosed && turn.Connection.Prove(node.Id, node.Key))
-        {
-            AddPresence(node.Id, turn.Connection);
-        }
-
-        node.ProofIp = turn.Connection.Source.Ip;
-        node.ProofAt = turn.Now;
-        Touch(node.Id);
+        NoteProof(turn, node);
         switch (turn.Request.Type)
         {
             case "heartbeat": node.HeartbeatSignature = verdict.Bytes; break;
             case "poll_handshakes": node.PollSignature = verdict.Bytes; break;
-        }
-
-        if (!node.Proven)
-        {
-            turn.Emit(new NodeProven(node.Id));
         }
 
         if (turn.Connection.Pending is { } claimed && claimed.Node == node.Id && claimed.Key == node.Key)

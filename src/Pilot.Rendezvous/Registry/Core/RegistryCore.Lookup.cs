@@ -120,7 +120,20 @@ internal sealed partial class RegistryCore
         uint peerId = turn.Request.GetUInt32("peer_id");
         bool trusted = Trusts(turn.NodeId, peerId)
             || (State.TryGetLive(turn.NodeId, out NodeRecord? node) && State.TryGetLive(peerId, out NodeRecord? peer) && RegistryState.ShareNetwork(node, peer));
-        return new CheckTrustResponse { Trusted = trusted };
+        return new CheckTrustResponse { Trusted = trusted, Session = SessionFor(turn) };
+    }
+
+    // Named where a client can ask for it before it has an id, and where a reference server answers without harm.
+    private string? SessionFor(Turn turn)
+    {
+        if (!Has(RegistryPolicy.FreshSignatures) || !turn.Request.GetBoolean(RequestProof.SessionWantedMember))
+        {
+            return null;
+        }
+
+        Span<byte> bytes = stackalloc byte[RequestProof.SessionSize];
+        System.Buffers.Binary.BinaryPrimitives.WriteUInt128BigEndian(bytes, turn.Connection.OpenSession());
+        return Convert.ToBase64String(bytes);
     }
 
     private object Punch(Turn turn)

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Globalization;
 using System.Text;
 using Pilot.Protocol;
@@ -9,6 +10,7 @@ namespace Pilot.Rendezvous.Registry;
 internal sealed partial class RegistryCore
 {
     private const int ProtocolVersion = 1;
+    private static readonly SearchValues<char> SoftwareCharacters = SearchValues.Create("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._+-/");
     private const int WishesPerNode = 4; // ids up to this many times the node cap may be wished for
     private static readonly TimeSpan ExpiryWarning = TimeSpan.FromHours(24); // spec 03 section 6.6
 
@@ -49,6 +51,11 @@ internal sealed partial class RegistryCore
                 return expired;
             }
 
+            if (known.SignsFresh && Has(RegistryPolicy.FreshSignatures) && !IsSignedBy(turn, key))
+            {
+                return Refusal.Unauthorized($"{RequestProof.SignatureMember} required: node {known.Id} has used it before");
+            }
+
             return Answer(turn, known.Id, key, alias, endpoint, ReturnKnown(turn, known, endpoint, lan, owner), bringsKey: false);
         }
 
@@ -69,6 +76,8 @@ internal sealed partial class RegistryCore
         turn.Emit(new NodeRegistered(id, key, alias, owner, endpoint, lan, turn.Now));
         return Answer(turn, id, key, alias, endpoint, settled: true, bringsKey: true);
     }
+
+    private static bool IsSignedBy(Turn turn, PublicKey key) => turn.Verdict is { State: SignatureState.Valid, Fresh: true } && turn.Verdict.Key == key;
 
     // A node may wish for the id that it had before: after a loss of memory addresses and trust stay what they were. The wish needs no proof, because
     // peers pin keys; it is bounded, so that nobody uses up the ids.
@@ -109,6 +118,13 @@ internal sealed partial class RegistryCore
             {
                 NoteRegistration(turn, id);
             }
+
+            if (IsSignedBy(turn, key))
+            {
+                NoteProof(turn, node);
+            }
+
+            NoteSoftware(turn, node);
         }
 
         string hostname = turn.Request.GetString("hostname");
@@ -141,6 +157,21 @@ internal sealed partial class RegistryCore
             Hostname = assigned,
             HostnameError = hostnameError,
         };
+    }
+
+    // Shown as a count on the dashboard; a stranger's text must not be able to be anything else.
+    private void NoteSoftware(Turn turn, NodeRecord node)
+    {
+        string software = turn.Request.GetString("software");
+        if (software.Length > _options.Limits.MaxSoftwareBytes || software.AsSpan().ContainsAnyExcept(SoftwareCharacters))
+        {
+            software = "";
+        }
+
+        if (software != node.Software)
+        {
+            turn.Emit(new SoftwareChanged(node.Id, software));
+        }
     }
 
     private void NoteRegistration(Turn turn, uint id)

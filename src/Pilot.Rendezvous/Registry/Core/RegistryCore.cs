@@ -87,7 +87,7 @@ internal sealed partial class RegistryCore
     private bool ProofChanges(RegistryConnection connection, SignatureVerdict verdict) =>
         verdict.State == SignatureState.Valid
         && State.TryGetLive(verdict.Signer, out NodeRecord? node)
-        && (!node.Proven || connection.Pending?.Node == node.Id);
+        && (!node.Proven || (verdict.Fresh && !node.SignsFresh) || connection.Pending?.Node == node.Id);
 
     /// <summary>Decides a request whose signature was verified, and applies what it changes. The result is a response record or an <see cref="ErrorResponse"/>.</summary>
     public object Execute(DateTimeOffset now, RegistryConnection connection, RegistryRequest request, in Admission admission, SignatureVerdict verdict)
@@ -164,6 +164,7 @@ internal sealed partial class RegistryCore
         SignatureVerdict verdict = turn.Verdict;
         return verdict.State switch
         {
+            SignatureState.Outdated => Refusal.Unauthorized($"{RequestProof.SignatureMember} required: node {node.Id} has used it before"),
             SignatureState.Missing => Refusal.Unauthorized("signature required for authenticated node"),
             SignatureState.BadEncoding => new Refusal(verdict.EncodingError, RegistryErrorCode.Invalid),
             SignatureState.Valid when verdict.Signer == node.Id && verdict.Key == node.Key => CheckExpiry(turn, node),

@@ -56,6 +56,12 @@ internal sealed class NodeRecord
 
     public bool Proven { get; set; }
 
+    /// <summary>It has used the better signature (<see cref="Pilot.Protocol.Registry.RequestProof"/>).</summary>
+    public bool SignsFresh { get; set; }
+
+    /// <summary>Name and version of its software; empty when it did not say.</summary>
+    public string Software { get; set; } = "";
+
     public bool Public { get; set; }
 
     public string Hostname { get; set; } = "";
@@ -123,5 +129,6 @@ internal sealed class NodeRecord
         KeyRotations = 0;
         KeyExpires = null;
         Proven = false;
+        SignsFresh = false;
     }
 }

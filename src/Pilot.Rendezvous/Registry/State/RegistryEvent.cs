@@ -12,6 +12,8 @@ namespace Pilot.Rendezvous.Registry;
 [JsonDerivedType(typeof(NodeReclaimed), "reclaimed")]
 [JsonDerivedType(typeof(NodeTakenOver), "taken_over")]
 [JsonDerivedType(typeof(NodeProven), "proven")]
+[JsonDerivedType(typeof(NodeSignsFresh), "fresh")]
+[JsonDerivedType(typeof(SoftwareChanged), "software")]
 [JsonDerivedType(typeof(NodeReaped), "reaped")]
 [JsonDerivedType(typeof(NodeDeregistered), "deregistered")]
 [JsonDerivedType(typeof(NodeForgotten), "forgotten")]
@@ -71,6 +73,12 @@ internal sealed record NodeTakenOver(
 
 /// <summary>The node showed for the first time that it holds its key.</summary>
 internal sealed record NodeProven(uint Node) : RegistryEvent;
+
+/// <summary>The node used the better signature for the first time; the other one no longer counts for it.</summary>
+internal sealed record NodeSignsFresh(uint Node) : RegistryEvent;
+
+/// <summary>The node runs other software than before; empty when it does not say.</summary>
+internal sealed record SoftwareChanged(uint Node, string Software) : RegistryEvent;
 
 /// <summary>The node fell silent. ReleaseHostname: others may take its hostname at once.</summary>
 internal sealed record NodeReaped(uint Node, bool ReleaseHostname, DateTimeOffset At) : RegistryEvent

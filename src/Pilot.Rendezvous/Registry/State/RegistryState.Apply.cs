@@ -13,6 +13,8 @@ internal sealed partial class RegistryState
             case NodeReclaimed e: ApplyReclaimed(e); break;
             case NodeTakenOver e: ApplyTakenOver(e); break;
             case NodeProven e: Node(e.Node).Proven = true; break;
+            case NodeSignsFresh e: Node(e.Node).SignsFresh = true; break;
+            case SoftwareChanged e: Node(e.Node).Software = Pool(e.Software); break;
             case NodeReaped e: ApplyReaped(e); break;
             case NodeDeregistered e: ApplyDeregistered(e); break;
             case NodeForgotten e: ApplyForgotten(e); break;
@@ -40,6 +42,22 @@ internal sealed partial class RegistryState
             case InboxStored e: Restore(e); break;
             default: throw new InvalidOperationException($"unknown event {happened.GetType().Name}");
         }
+    }
+
+    // Most nodes run one of a few versions: one string for all of them. What comes when the pool is full is kept as it is.
+    private string Pool(string software)
+    {
+        if (_software.TryGetValue(software, out string? known))
+        {
+            return known;
+        }
+
+        if (_software.Count < MaxPooledSoftware)
+        {
+            _software.Add(software);
+        }
+
+        return software;
     }
 
     private NodeRecord Node(uint id) =>
@@ -119,6 +137,7 @@ internal sealed partial class RegistryState
         }
 
         node.Proven = false;
+        node.SignsFresh = false;
         IndexKey(node, e.Key, e.KeyAlias);
         IndexOwner(node, e.Owner);
         Revive(node, e.Endpoint, e.LanAddresses, e.At);

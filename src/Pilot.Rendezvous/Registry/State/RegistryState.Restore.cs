@@ -35,6 +35,8 @@ internal sealed partial class RegistryState
             LanAddresses = e.LanAddresses ?? [],
             SilentSince = e.SilentSince,
             Proven = e.Proven,
+            SignsFresh = e.SignsFresh ?? false,
+            Software = Pool(e.Software ?? ""),
             Public = e.Public,
             Tags = e.Tags ?? [],
             PoloScore = e.PoloScore,

@@ -14,6 +14,9 @@ internal sealed partial class RegistryState
     private readonly Dictionary<uint, HandshakeInbox> _inboxes = [];
     private readonly SortedDictionary<ushort, NetworkRecord> _networks = [];
 
+    private const int MaxPooledSoftware = 1000;
+    private readonly HashSet<string> _software = new(StringComparer.Ordinal);
+
     public RegistryState(DateTimeOffset created) => Created = created;
 
     /// <summary>When the backbone was made.</summary>

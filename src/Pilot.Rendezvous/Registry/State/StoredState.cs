@@ -31,6 +31,10 @@ internal sealed record NodeStored(uint Node, PublicKey Key, NodeStatus Status) :
 
     public bool Proven { get; init; }
 
+    public bool? SignsFresh { get; init; }
+
+    public string? Software { get; init; }
+
     public bool Public { get; init; }
 
     public string? Hostname { get; init; }
@@ -100,6 +104,8 @@ internal static class StoredState
         LanAddresses = node.LanAddresses.Length > 0 ? node.LanAddresses : null,
         SilentSince = node.SilentSince,
         Proven = node.Proven,
+        SignsFresh = node.SignsFresh ? true : null,
+        Software = Text(node.Software),
         Public = node.Public,
         Hostname = Text(node.Hostname),
         Tags = node.Tags.Length > 0 ? node.Tags : null,
