@@ -20,6 +20,7 @@ public static class IpcJson
 [JsonSerializable(typeof(IpcReply))]
 [JsonSerializable(typeof(HelloData))]
 [JsonSerializable(typeof(StatusData))]
+[JsonSerializable(typeof(PortMappingData))]
 [JsonSerializable(typeof(HealthData))]
 [JsonSerializable(typeof(InfoData))]
 [JsonSerializable(typeof(SetData))]
