@@ -8,6 +8,7 @@ using Pilot.Daemon.Host;
 using Pilot.Daemon.Ipc;
 using Pilot.Daemon.Loop;
 using Pilot.Daemon.Net;
+using Pilot.Daemon.PortMapping;
 using Pilot.Net;
 using Pilot.Daemon.Registry;
 using Pilot.Daemon.Services;
@@ -17,6 +18,7 @@ using Pilot.Daemon.Trust;
 using Pilot.Engine;
 using Pilot.Engine.Streams;
 using Pilot.Engine.Trust;
+using Pilot.Protocol;
 
 namespace Pilot.Daemon;
 
@@ -33,6 +35,7 @@ internal sealed class DaemonService(DaemonSettings settings, ILoggerFactory logg
     private IpcServer? _server;
     private EngineLoop? _loop;
     private RegistrySession? _session;
+    private PortMappingService? _portMapping;
 
     /// <summary>The running parts; set by <see cref="StartAsync"/>.</summary>
     public DaemonContext? Context { get; private set; }
@@ -123,8 +126,11 @@ internal sealed class DaemonService(DaemonSettings settings, ILoggerFactory logg
         var registry = new RegistryClient(
             new RegistryClientOptions { Addresses = settings.Registries, Fingerprint = settings.RegistryTls ? settings.RegistryFingerprint : null }, loggers.CreateLogger("registry"));
         var trust = new TrustHost(host, book, store, registry, requests, loggers.CreateLogger("trust"));
-        var lan = LanAddresses.Collect(socket.LocalEndpoint.Port);
-        _session = new RegistrySession(settings, registry, requests, host, trust, lan, socket.LocalEndpoint.Port, email, loggers.CreateLogger("registry"));
+        var own = new OwnAddresses();
+        own.SetInterfaces(LanAddresses.Collect(socket.LocalEndpoint.Port), []);
+        _session = new RegistrySession(settings, registry, requests, host, trust, own, socket.LocalEndpoint.Port, email, loggers.CreateLogger("registry"));
+        _portMapping = PortMapping(socket.LocalEndpoint, own);
+        TellNode(own, host);
         var events = new EventHub();
         Connect(host, trust, events);
         Context = new DaemonContext
@@ -138,7 +144,8 @@ internal sealed class DaemonService(DaemonSettings settings, ILoggerFactory logg
             Session = _session,
             Events = events,
             LocalEndpoint = socket.LocalEndpoint,
-            LanAddresses = lan,
+            Own = own,
+            PortMapping = _portMapping,
             RequestStop = requestStop,
         };
         trust.Start();
@@ -152,6 +159,11 @@ internal sealed class DaemonService(DaemonSettings settings, ILoggerFactory logg
         _loop.Start();
         _tasks.Add(Task.Run(() => new BeaconAddresses(settings.Beacons, _loop, loggers.CreateLogger("beacon")).RunAsync(_stop.Token)));
         _tasks.Add(Task.Run(() => registry.RunAsync(_stop.Token)));
+        if (_portMapping is { } portMapping)
+        {
+            _tasks.Add(Task.Run(() => portMapping.RunAsync(_stop.Token)));
+        }
+
         _tasks.Add(Task.Run(() => _session.RunAsync(_stop.Token)));
         _tasks.Add(Task.Run(() => ReportReadyAsync(_session)));
         _ = WatchLoopAsync(_loop);
@@ -188,6 +200,20 @@ internal sealed class DaemonService(DaemonSettings settings, ILoggerFactory logg
                 });
             }
         };
+    }
+
+    /// <summary>The service that has the gateway map our port; null where the user decided the endpoint, or the socket is not on the way out.</summary>
+    private PortMappingService? PortMapping(UdpEndpoint local, OwnAddresses own) =>
+        settings.NoPortMapping || settings.Endpoint is not null || !(local.IsUnspecified || DefaultGateway.NeedsMapping(local))
+            ? null
+            : new PortMappingService(local.Port, new PortMappingOptions(), loggers.CreateLogger("nat")) { Changed = status => own.SetMapped(status.PublicEndpoint) };
+
+    /// <summary>Peers of ours are told inside the tunnel where else they can try.</summary>
+    private static void TellNode(OwnAddresses own, NodeHost host)
+    {
+        own.Changed += now => host.Loop.Post(() => host.Node.SetOwnEndpoints([.. now.Others, .. now.Lan]));
+        var first = own.Current;
+        host.Node.SetOwnEndpoints([.. first.Others, .. first.Lan]);
     }
 
     private string? Email()
@@ -301,6 +327,8 @@ internal sealed class DaemonService(DaemonSettings settings, ILoggerFactory logg
         _loop = null;
         _session?.Dispose();
         _session = null;
+        _portMapping?.Dispose();
+        _portMapping = null;
         _state?.Dispose();
         _state = null;
     }

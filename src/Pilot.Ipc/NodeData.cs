@@ -86,6 +86,9 @@ public sealed record StatusData
     /// <summary>Log file; empty if none.</summary>
     public required string LogFile { get; init; }
 
+    /// <summary>The port mapping at the gateway (additive).</summary>
+    public PortMappingData? PortMapping { get; init; }
+
     /// <summary>Bytes of managed memory allocated since the start: with the packet counters of <c>info</c>, the garbage per packet.</summary>
     public long AllocatedBytes { get; init; }
 }

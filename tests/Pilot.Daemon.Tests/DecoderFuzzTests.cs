@@ -1,7 +1,10 @@
 using System.Text;
 using Pilot.Net;
+using Pilot.Daemon.Net;
+using Pilot.Daemon.PortMapping;
 using Pilot.Daemon.Registry;
 using Pilot.Ipc;
+using Pilot.Protocol;
 using Pilot.Protocol.Tests.Fuzzing;
 
 namespace Pilot.Daemon.Tests;
@@ -50,6 +53,42 @@ public sealed class DecoderFuzzTests
         static address => LinuxSocketAddress.TryRead(address, out _));
 
     [Fact]
+    public void Answers_of_gateways() => RunBytes(
+        60_000,
+        [PortMapping.MapperTests.Address(9), PortMapping.MapperTests.Mapping(9, 40_000, 40_000, 7200), Convert.FromHexString("0081000400000001")],
+        static data => NatPmpMessages.TryParse(data, out _));
+
+    [Fact]
+    public void Answers_of_pcp_servers() => RunBytes(
+        60_000,
+        [PortMapping.MapperTests.Pcp(0x80, 0, 0, 9), PortMapping.MapperTests.PcpMap(new byte[12], 0, 7200, 9)],
+        static data => PcpMessages.TryParse(data, out _));
+
+    [Fact]
+    public void Answers_to_ssdp_searches() => Run(
+        60_000,
+        ["HTTP/1.1 200 OK\r\nCACHE-CONTROL: max-age=120\r\nLOCATION: http://127.0.0.1:5000/rootDesc.xml\r\nST: x\r\n\r\n", "HTTP/1.0 200 OK\r\nlocation:http://127.0.0.1/\r\n\r\n"],
+        static data => SsdpMessages.TryParse(data, UdpEndpoint.FromIPv4(0x7F00_0001, 0), out _));
+
+    [Fact]
+    public void Descriptions_of_gateway_devices() => Run(
+        20_000,
+        [PortMapping.MapperTests.Description("urn:schemas-upnp-org:service:WANIPConnection:1", "/c"), PortMapping.MapperTests.Description("urn:schemas-upnp-org:service:WANPPPConnection:1", "http://127.0.0.1/c?x=&amp;y")],
+        static data => IgdXml.TryParseDescription(data, new Uri("http://127.0.0.1/d"), UdpEndpoint.FromIPv4(0x7F00_0001, 0), out _));
+
+    [Fact]
+    public void Soap_answers_of_gateway_devices() => Run(
+        20_000,
+        [PortMapping.MapperTests.ExternalAddress("203.0.113.5"), "<a><NewExternalIPAddress><![CDATA[1.2.3.4]]></NewExternalIPAddress></a>"],
+        static data => IgdXml.TryGetElement(data, "NewExternalIPAddress", out _));
+
+    [Fact]
+    public void Routing_tables() => Run(
+        60_000,
+        ["Iface\tDestination\tGateway\nwlan0\t00000000\t0102A8C0\t0003\t0\t0\t600\t00000000\t0\t0\t0\n", "e\t00000000\t0102A8C0\t0003\t0\t0\t0\t00000000\t0\t0\t0"],
+        static data => DefaultGateway.TryParseTable(Encoding.Latin1.GetString(data), out _));
+
+    [Fact]
     public void Lines_in_any_pieces()
     {
         var random = new Random(Seed);
@@ -78,10 +117,12 @@ public sealed class DecoderFuzzTests
             });
     }
 
+    private static void Run(int inputs, string[] corpus, Func<byte[], bool> decode) => RunBytes(inputs, [.. corpus.Select(Encoding.UTF8.GetBytes)], decode);
+
     /// <summary>Feeds mutations; both outcomes must be reached, else they test nothing.</summary>
-    private static void Run(int inputs, string[] corpus, Func<byte[], bool> decode)
+    private static void RunBytes(int inputs, byte[][] corpus, Func<byte[], bool> decode)
     {
-        var mutator = new Mutator(Seed, [.. corpus.Select(Encoding.UTF8.GetBytes)]);
+        var mutator = new Mutator(Seed, corpus);
         var good = 0;
         for (var i = 0; i < inputs; i++)
         {

@@ -33,6 +33,7 @@ internal sealed class TestDaemon : IAsyncDisposable
         Listen = "127.0.0.1:0",
         SocketPath = Path.Combine(home, "s"),
         IdentityPath = Path.Combine(home, "identity.json"),
+        NoPortMapping = true,
     };
 
     public static async Task<TestDaemon> StartAsync(DaemonSettings settings, bool waitUntilReady = true)

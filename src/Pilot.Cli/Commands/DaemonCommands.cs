@@ -46,6 +46,7 @@ internal static class DaemonCommands
         new("no-dataexchange", null, "no data-exchange service"),
         new("no-eventstream", null, "no event-stream service"),
         new("no-tasksubmit", null, "no task service"),
+        new("no-port-mapping", null, "leave the gateway alone: no PCP, NAT-PMP or UPnP"),
         new("registry-tls", null, "TLS to the registry"),
         new("registry-fingerprint", "hex", "SHA-256 of the registry's certificate"),
         new("keepalive", "dur", "registry heartbeat interval"),

@@ -61,8 +61,28 @@ internal sealed partial class CommandHandler
             Socket = context.Settings.SocketPath,
             Home = context.Settings.Home,
             LogFile = context.Settings.LogFile ?? string.Empty,
+            PortMapping = PortMapping(),
             AllocatedBytes = GC.GetTotalAllocatedBytes(),
         }, IpcJson.Context.StatusData);
+    }
+
+    private PortMappingData PortMapping()
+    {
+        if (context.PortMapping?.Status is not { } status)
+        {
+            return new PortMappingData { State = PortMappingState.Off, Protocol = string.Empty, Gateway = string.Empty, External = string.Empty, BehindAnotherNat = false, Error = string.Empty };
+        }
+
+        return new PortMappingData
+        {
+            State = status.State,
+            Protocol = status.Protocol,
+            Gateway = status.Gateway?.IpText() ?? string.Empty,
+            External = status.Lease?.External.ToString() ?? string.Empty,
+            BehindAnotherNat = status.IsBehindAnotherNat,
+            ExpiresInSecs = status.Lease is { } lease ? Math.Max(0, (long)(lease.ExpiresAt - Loop.MonotonicClock.Now).TotalSeconds) : null,
+            Error = status.Error,
+        };
     }
 
     private string Beacon => context.Settings.Beacons.Count > 0 ? context.Settings.Beacons[0] : string.Empty;
@@ -120,7 +140,7 @@ internal sealed partial class CommandHandler
     /// <summary>What one beacon can tell (04 §11): no translation at all, or nothing. The other kinds need a second beacon address.</summary>
     private string NatType(string endpoint) =>
         endpoint.Length == 0 ? "unknown"
-        : Protocol.UdpEndpoint.TryParse(endpoint, out var seen) && seen.Port == context.LocalEndpoint.Port && (seen.IsLoopback || context.LanAddresses.Any(lan => lan.Ip == seen.Ip))
+        : Protocol.UdpEndpoint.TryParse(endpoint, out var seen) && seen.Port == context.LocalEndpoint.Port && (seen.IsLoopback || context.Own.Current.Lan.Any(lan => lan.Ip == seen.Ip))
             ? "open"
             : "unknown";
 

@@ -1,5 +1,7 @@
 using Pilot.Daemon.Configuration;
 using Pilot.Daemon.Host;
+using Pilot.Daemon.Net;
+using Pilot.Daemon.PortMapping;
 using Pilot.Daemon.Registry;
 using Pilot.Daemon.Trust;
 using Pilot.Protocol;
@@ -27,7 +29,10 @@ internal sealed record DaemonContext
 
     public required UdpEndpoint LocalEndpoint { get; init; }
 
-    public required IReadOnlyList<UdpEndpoint> LanAddresses { get; init; }
+    public required OwnAddresses Own { get; init; }
+
+    /// <summary>Null when the gateway is left alone.</summary>
+    public required PortMappingService? PortMapping { get; init; }
 
     /// <summary>Begins the clean stop.</summary>
     public required Action RequestStop { get; init; }

@@ -39,6 +39,7 @@ internal static class DaemonFlags
     public static readonly Flag<bool> NoDataExchange = All.Switch("no-dataexchange", "no data-exchange service on port 1001");
     public static readonly Flag<bool> NoEventStream = All.Switch("no-eventstream", "no event-stream service on port 1002");
     public static readonly Flag<bool> NoTaskSubmit = All.Switch("no-tasksubmit", "no task service on port 1003");
+    public static readonly Flag<bool> NoPortMapping = All.Switch("no-port-mapping", "leave the gateway alone: no PCP, NAT-PMP or UPnP", variable: "PILOT_NO_PORT_MAPPING");
     public static readonly Flag<string> Webhook = All.Text("webhook", "URL", "known, but not used by this version");
     public static readonly Flag<string> AdminToken = All.Text("admin-token", "TOKEN", "known, but not used by this version");
     public static readonly Flag<string> Networks = All.Text("networks", "IDS", "known, but not used by this version");

@@ -54,6 +54,9 @@ internal sealed record DaemonSettings
 
     public bool NoEcho { get; init; }
 
+    /// <summary>The gateway is not asked to map the tunnel's port.</summary>
+    public bool NoPortMapping { get; init; }
+
     /// <summary>Registry heartbeat interval (07 §8).</summary>
     public TimeSpan KeepAlive { get; init; } = DaemonFlags.KeepAlive.Default;
 

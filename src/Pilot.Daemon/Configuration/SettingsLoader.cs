@@ -120,6 +120,7 @@ internal sealed class SettingsLoader
             Hostname = NonEmpty(Value(DaemonFlags.Hostname)),
             Public = Value(DaemonFlags.Public),
             NoEcho = Value(DaemonFlags.NoEcho),
+            NoPortMapping = Value(DaemonFlags.NoPortMapping),
             KeepAlive = OrDefault(DaemonFlags.KeepAlive),
             IdleTimeout = Value(DaemonFlags.IdleTimeout),
             TimeWait = OrDefault(DaemonFlags.TimeWait),

@@ -7,7 +7,7 @@ using Pilot.Protocol;
 namespace Pilot.Daemon.Registry;
 
 /// <summary>Puts the node's questions to the registry, and posts the answers to its loop.</summary>
-internal sealed class RegistryQuestions(RegistryRequests requests, RegistryClient client, NodeHost host, IReadOnlyList<UdpEndpoint> lan)
+internal sealed class RegistryQuestions(RegistryRequests requests, RegistryClient client, NodeHost host, OwnAddresses own)
 {
     public async Task ResolveAsync(uint nodeId)
     {
@@ -20,7 +20,7 @@ internal sealed class RegistryQuestions(RegistryRequests requests, RegistryClien
                 : new ResolveAnswer(
                     ResolveOutcome.Found,
                     UdpEndpoint.TryParse(answer.Text("real_addr"), out var endpoint) && endpoint.Port != 0 ? endpoint : null,
-                    LanAddresses.Matching(lan, answer.Items("lan_addrs").Where(item => item.ValueKind == JsonValueKind.String).Select(item => item.GetString()!)));
+                    LanAddresses.Matching(own.Current.Lan, answer.Items("lan_addrs").Where(item => item.ValueKind == JsonValueKind.String).Select(item => item.GetString()!)));
         }
         catch (RegistryUnavailableException exception)
         {

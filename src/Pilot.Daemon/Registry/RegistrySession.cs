@@ -25,7 +25,7 @@ internal sealed class RegistrySession : IDisposable
     private readonly RegistryRequests _requests;
     private readonly NodeHost _host;
     private readonly TrustHost _trust;
-    private readonly IReadOnlyList<UdpEndpoint> _lan;
+    private readonly OwnAddresses _own;
     private readonly ushort _localPort;
     private readonly uint _lastNodeId;
     private readonly ILogger _logger;
@@ -35,31 +35,36 @@ internal sealed class RegistrySession : IDisposable
     private readonly TaskCompletionSource _mappingKnown = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _registered = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private TaskCompletionSource _pollDone = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private UdpEndpoint? _mapping;
     private string _registeredAddress = string.Empty;
+    private IReadOnlyList<UdpEndpoint> _registeredLan = [];
     private volatile bool _registerWanted;
 
     public RegistrySession(
-        DaemonSettings settings, RegistryClient client, RegistryRequests requests, NodeHost host, TrustHost trust, IReadOnlyList<UdpEndpoint> lan, ushort localPort, string? email, ILogger logger)
+        DaemonSettings settings, RegistryClient client, RegistryRequests requests, NodeHost host, TrustHost trust, OwnAddresses own, ushort localPort, string? email, ILogger logger)
     {
         _settings = settings;
         _client = client;
         _requests = requests;
         _host = host;
         _trust = trust;
-        _lan = lan;
+        _own = own;
         _localPort = localPort;
         _lastNodeId = trust.Book.LastNodeId; // of the last run; nothing else uses the book yet
         _logger = logger;
         Email = email;
         Attributes = new NodeAttributes(settings, requests, client, host, logger);
-        var questions = new RegistryQuestions(requests, client, host, lan);
+        var questions = new RegistryQuestions(requests, client, host, own);
         client.Greet = GreetAsync;
         client.Lost = _ => Locked(_polls.Unregistered);
         host.ResolveAsked = nodeId => _ = questions.ResolveAsync(nodeId);
         host.LookupAsked = nodeId => _ = questions.LookupAsync(nodeId);
         host.TrustCheckAsked = nodeId => _ = questions.CheckTrustAsync(nodeId);
-        host.MappingChanged = OnMappingChanged;
+        host.MappingChanged = endpoint =>
+        {
+            own.SetSeen(endpoint);
+            _mappingKnown.TrySetResult();
+        };
+        own.Changed += _ => RegisterIfMoved();
         trust.PollSoon = () =>
         {
             Locked(() =>
@@ -82,7 +87,7 @@ internal sealed class RegistrySession : IDisposable
     public NodeAttributes Attributes { get; }
 
     /// <summary>Endpoint as the beacon sees it; empty if unknown.</summary>
-    public string Endpoint => _mapping?.ToString() ?? string.Empty;
+    public string Endpoint => _own.Current.Seen?.ToString() ?? string.Empty;
 
     /// <summary>Last refusal of a registration step; empty when the last one went well.</summary>
     public string LastError { get; private set; } = string.Empty;
@@ -130,6 +135,7 @@ internal sealed class RegistrySession : IDisposable
             catch (Exception exception) when (exception is RegistryUnavailableException or RegistryErrorException)
             {
                 _logger.LogWarning("{Error}", exception.Message);
+                _registerWanted |= RegistrationAddress() != _registeredAddress; // again with the next heartbeat
             }
         }
     }
@@ -196,7 +202,8 @@ internal sealed class RegistrySession : IDisposable
     private async Task RegisterAsync(Sender send, bool isRestored, CancellationToken cancellation)
     {
         var address = RegistrationAddress();
-        var answer = Check(await send(_requests.Register(address, Email, [.. _lan.Select(lan => lan.ToString())], NodeId != 0 ? NodeId : _lastNodeId), cancellation).ConfigureAwait(false));
+        var lan = _own.Current.Lan;
+        var answer = Check(await send(_requests.Register(address, Email, [.. lan.Select(endpoint => endpoint.ToString())], NodeId != 0 ? NodeId : _lastNodeId), cancellation).ConfigureAwait(false));
         var nodeId = answer.Node("node_id");
         if (nodeId is 0 or PilotAddress.BroadcastNode)
         {
@@ -205,7 +212,8 @@ internal sealed class RegistrySession : IDisposable
 
         var before = _requests.NodeId;
         _requests.NodeId = nodeId;
-        _registeredAddress = address;
+        (_registeredAddress, _registeredLan) = (address, lan);
+        _own.SetObserved(UdpEndpoint.TryParse(answer.Text("observed_addr"), out var observed) ? observed : null);
         _logger.LogInformation("registered as node {NodeId} at {Endpoint}", nodeId, answer.Text("observed_addr"));
         var networks = RegistryAnswer.NetworksOf(await send(RegistryRequests.Lookup(nodeId), cancellation).ConfigureAwait(false));
         await _host.Loop.AskAsync(() =>
@@ -228,6 +236,7 @@ internal sealed class RegistrySession : IDisposable
         Locked(() => _polls.Registered(MonotonicClock.Now));
         LastError = string.Empty;
         _registered.TrySetResult();
+        RegisterIfMoved(); // what was learned meanwhile
         Wake();
     }
 
@@ -281,13 +290,12 @@ internal sealed class RegistrySession : IDisposable
 
     /// <summary>What <c>listen_addr</c> is to say: the registry uses its port only (03 §5.1).</summary>
     private string RegistrationAddress() =>
-        _settings.Endpoint ?? _mapping?.ToString() ?? $"127.0.0.1:{_localPort}";
+        _settings.Endpoint ?? _own.Current.ToRegister?.ToString() ?? $"127.0.0.1:{_localPort}";
 
-    private void OnMappingChanged(UdpEndpoint mapping)
+    /// <summary>What was registered is not true any more: registers again at once.</summary>
+    private void RegisterIfMoved()
     {
-        _mapping = mapping;
-        _mappingKnown.TrySetResult();
-        if (IsRegistered && RegistrationAddress() != _registeredAddress)
+        if (IsRegistered && (RegistrationAddress() != _registeredAddress || !_own.Current.Lan.SequenceEqual(_registeredLan)))
         {
             _registerWanted = true;
             Wake();
