@@ -26,18 +26,25 @@ public sealed partial class Node
             bool isLan = false;
             foreach (UdpEndpoint lan in answer.LanEndpoints.Take(TunnelConstants.MaxCandidates))
             {
-                peer.Paths.Add(PathKind.Lan, lan, now).IsRegistered = true;
-                isLan = true;
+                isLan |= _context.IsWorthTrying(lan) && peer.Paths.AddTold(PathKind.Lan, lan, now) is not null;
+            }
+
+            foreach (UdpEndpoint other in answer.OtherEndpoints.Take(TunnelConstants.MaxCandidates))
+            {
+                if (_context.IsWorthTrying(other))
+                {
+                    peer.Paths.AddTold(PathKind.Direct, other, now);
+                }
             }
 
             if (answer.PublicEndpoint is { } endpoint)
             {
-                peer.Paths.Add(PathKind.Direct, endpoint, now).IsRegistered = true;
+                peer.Paths.AddTold(PathKind.Direct, endpoint, now);
             }
 
             if (answer.PublicEndpoint is not null || !isLan)
             {
-                _context.Beacons.RequestPunch(now, _context.NodeId, nodeId, _context.Output);
+                peer.RequestPunch(now);
             }
 
             peer.OnCandidates(now);

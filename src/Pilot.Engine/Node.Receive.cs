@@ -127,6 +127,7 @@ public sealed partial class Node
             {
                 if (path.Kind != PathKind.Relay && path.Endpoint.Ip == source.Ip)
                 {
+                    _context.Events.Add(new NodeEvent { Kind = NodeEventKind.PunchReceived, NodeId = target, Endpoint = source });
                     peer.OnPunch(now, source);
                     return;
                 }

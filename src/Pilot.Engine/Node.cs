@@ -164,8 +164,15 @@ public sealed partial class Node
     /// <summary>The beacons to use, the preferred one first. Unchanged ones keep their state.</summary>
     public void SetBeacons(Instant now, ReadOnlySpan<UdpEndpoint> beacons) => _context.Beacons.SetBeacons(now, beacons);
 
-    /// <summary>Asks the beacons for our mapping at once.</summary>
-    public void Discover(Instant now) => _context.Beacons.DiscoverNow(now);
+    /// <summary>The host's addresses changed: asks the beacons for our mapping at once, and shows the peers in use where we are now.</summary>
+    public void Discover(Instant now)
+    {
+        _context.Beacons.DiscoverNow(now);
+        foreach (Peer peer in _peers.Values)
+        {
+            peer.OnOwnAddressChanged(now);
+        }
+    }
 
     /// <summary>The identity after a key rotation; new exchanges are signed with it.</summary>
     public void SetIdentity(Identity identity) => _context.Identity = identity;

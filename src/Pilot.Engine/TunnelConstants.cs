@@ -43,11 +43,47 @@ internal static class TunnelConstants
     /// <summary>Retired peer keys remembered per own key; after that the own key changes.</summary>
     public const int MaxRetiredKeys = 16;
 
-    /// <summary>Unconfirmed address candidates per peer (01 §15.2 item 1).</summary>
+    /// <summary>Unconfirmed address candidates per peer that anyone can cause (01 §15.2 item 1).</summary>
     public const int MaxCandidates = 4;
 
+    /// <summary>Endpoints that the registry or the peer itself named.</summary>
+    public const int MaxToldCandidates = 8;
+
     /// <summary>Paths per peer, confirmed ones included.</summary>
-    public const int MaxPaths = 8;
+    public const int MaxPaths = 16;
+
+    /// <summary>A path loses so many of its last pings that a worse kind is better (own choice): share, and outcomes needed.</summary>
+    public const double LossyShare = 0.4;
+    public const int LossyOutcomes = 10;
+
+    /// <summary>A ping without answer counts as lost after this time, or four round trips.</summary>
+    public static readonly TimeSpan PingLifetime = Ms(3_000);
+
+    /// <summary>A path that failed in use waits this long before it may replace one that works; doubled with each failure (own choice).</summary>
+    public static readonly TimeSpan MinFailureHold = Ms(2_000);
+    public static readonly TimeSpan MaxFailureHold = Ms(60_000);
+
+    /// <summary>Silence of a node of ours with frames outstanding before its path is doubted: four round trips, at least this (own choice; the switch is to be over in 3 s, 04 §8.2 item 3).</summary>
+    public static readonly TimeSpan MinDoubtSilence = Ms(600);
+
+    /// <summary>Least time that a doubted path has to answer before another one takes over; else two round trips.</summary>
+    public static readonly TimeSpan MinDoubtWait = Ms(200);
+
+    /// <summary>A path that gave no sign of life for longer may have lost its NAT bindings: its first frames go another way as well (own choice: shorter UDP timeouts of NATs are 30 s).</summary>
+    public static readonly TimeSpan StaleAge = Ms(28_000);
+
+    /// <summary>Frames that go both ways while a path is in doubt.</summary>
+    public const int MaxHedgedFrames = 16;
+
+    /// <summary>Other confirmed paths are pinged this often, so that the choice knows them (own choice).</summary>
+    public static readonly TimeSpan AlternativeInterval = Ms(60_000);
+
+    /// <summary>Endpoint messages per second and peer, out and in: refill and burst.</summary>
+    public const int EndpointRate = 1;
+    public const int EndpointBurst = 4;
+
+    /// <summary>Punches at predicted endpoints per message.</summary>
+    public const int MaxPredictedPunches = 16;
 
     /// <summary>At most one probe per path in this time (01 §15.2 item 2).</summary>
     public static readonly TimeSpan ProbeInterval = Ms(100);
@@ -63,9 +99,6 @@ internal static class TunnelConstants
 
     /// <summary>Least wait for those pongs before a new exchange (01 §15.1 item 5).</summary>
     public static readonly TimeSpan MinPongWait = Ms(300);
-
-    /// <summary>Unanswered probes before a path is failed (04 §8.2 item 4).</summary>
-    public const int MaxUnansweredProbes = 3;
 
     /// <summary>Path keepalive after this time without sending (04 §9).</summary>
     public static readonly TimeSpan KeepaliveInterval = Ms(20_000);

@@ -4,8 +4,9 @@ namespace Pilot.Engine.Paths;
 
 /// <summary>
 /// The paths to one peer and the choice among them (spec 04 section 8.2 item 4): LAN, then direct, then relay;
-/// inside a class the lower round trip, with hysteresis. Nothing here changes on bytes that were not authenticated:
-/// callers add candidates, and only a pong confirms.
+/// inside a class the lower round trip, with hysteresis. One that loses many pings counts as a class or two worse, one that
+/// is doubted gives way to any that answered since, and one that failed in use has to wait before it may replace a path
+/// that works. Nothing here changes on bytes that were not authenticated: callers add candidates, and only a pong confirms.
 /// </summary>
 internal sealed class PathTable
 {
@@ -73,6 +74,11 @@ internal sealed class PathTable
 
     public PeerPath? Find(PathKind kind, UdpEndpoint endpoint)
     {
+        if (_best is { } best && best.Endpoint == endpoint && (best.Kind == PathKind.Relay) == (kind == PathKind.Relay))
+        {
+            return best;
+        }
+
         foreach (PeerPath path in _paths)
         {
             if (path.Endpoint == endpoint && (path.Kind == PathKind.Relay) == (kind == PathKind.Relay))
@@ -130,6 +136,43 @@ internal sealed class PathTable
         return added;
     }
 
+    /// <summary>The path, added as one that the registry or the peer itself named; null when it named too many.</summary>
+    public PeerPath? AddTold(PathKind kind, UdpEndpoint endpoint, Instant now)
+    {
+        if (Find(kind, endpoint) is { } known)
+        {
+            return known;
+        }
+
+        int told = 0;
+        PeerPath? oldest = null;
+        foreach (PeerPath path in _paths)
+        {
+            if (path.IsRegistered)
+            {
+                told++;
+                if (path.State != PathState.Confirmed && (oldest is null || path.AddedAt < oldest.AddedAt))
+                {
+                    oldest = path;
+                }
+            }
+        }
+
+        if (told >= TunnelConstants.MaxToldCandidates)
+        {
+            if (oldest is null)
+            {
+                return null;
+            }
+
+            Remove(oldest);
+        }
+
+        PeerPath added = Add(kind, endpoint, now);
+        added.IsRegistered = true;
+        return added;
+    }
+
     public void Clear()
     {
         _paths.Clear();
@@ -138,12 +181,12 @@ internal sealed class PathTable
     }
 
     /// <summary>Chooses again; true if the best path changed.</summary>
-    public bool Choose()
+    public bool Choose(Instant now)
     {
         PeerPath? best = _best is { State: PathState.Confirmed } ? _best : null;
         foreach (PeerPath path in _paths)
         {
-            if (path.State == PathState.Confirmed && path != best && (best is null || IsBetter(path, best)))
+            if (path.State == PathState.Confirmed && path != best && (best is null || IsBetter(now, path, best)))
             {
                 best = path;
             }
@@ -154,17 +197,31 @@ internal sealed class PathTable
         return changed;
     }
 
-    private static bool IsBetter(PeerPath path, PeerPath current)
+    private static bool IsBetter(Instant now, PeerPath path, PeerPath current)
     {
-        if (path.Kind != current.Kind)
+        if (current.IsDoubtful(now))
         {
-            return path.Kind < current.Kind;
+            return path.LastPong > current.DoubtedAt;
+        }
+
+        if (path.DoubtedAt != Instant.Never || now < path.HeldUntil)
+        {
+            return false;
+        }
+
+        int rank = Rank(path);
+        int currentRank = Rank(current);
+        if (rank != currentRank)
+        {
+            return rank < currentRank;
         }
 
         TimeSpan rtt = path.Rtt ?? TimeSpan.MaxValue;
         TimeSpan currentRtt = current.Rtt ?? TimeSpan.MaxValue;
         return rtt < currentRtt * 0.8 && currentRtt - rtt > TimeSpan.FromMilliseconds(5);
     }
+
+    private static int Rank(PeerPath path) => (int)path.Kind + (path.IsLossy ? 2 : 0);
 
     private void Remove(PeerPath path)
     {

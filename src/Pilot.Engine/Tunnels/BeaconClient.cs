@@ -175,12 +175,12 @@ internal sealed class BeaconClient(IRandomSource random)
         return true;
     }
 
-    /// <summary>Asks the beacon to make both sides punch (spec 04 section 3.3).</summary>
-    public void RequestPunch(Instant now, uint nodeId, uint target, ControlQueue output)
+    /// <summary>Asks the beacon to make both sides punch (spec 04 section 3.3); the beacon that was asked.</summary>
+    public UdpEndpoint? RequestPunch(Instant now, uint nodeId, uint target, ControlQueue output)
     {
         if (Current is not { } beacon)
         {
-            return;
+            return null;
         }
 
         Span<byte> message = stackalloc byte[BeaconPunchRequest.Size];
@@ -190,6 +190,18 @@ internal sealed class BeaconClient(IRandomSource random)
         if (_requests.Count < TunnelConstants.MaxScheduledPunches)
         {
             _requests.Add((target, now));
+        }
+
+        return beacon;
+    }
+
+    /// <summary>Frames through this beacon stay unanswered: asks it at once whether it lives.</summary>
+    public void Suspect(Instant now, UdpEndpoint endpoint)
+    {
+        if (Find(endpoint) is { Unanswered: 0 } beacon)
+        {
+            beacon.Step = 0;
+            beacon.NextDiscover = now;
         }
     }
 

@@ -113,13 +113,20 @@ internal sealed partial class Peer
     }
 
     /// <summary>
-    /// Our own mapping changed: one direct PILA with the installed key, because a reference moves its endpoint only on
-    /// that; nodes of ours follow the frames themselves (spec 04 section 8.2 item 5).
+    /// Our own address changed: a node of ours follows our frames, so a ping is enough; a reference moves its endpoint only
+    /// on a direct PILA, which offers the installed key (spec 04 section 8.2 item 5).
     /// </summary>
     public void OnOwnAddressChanged(Instant now)
     {
         if (_current is null || !IsInUse(now))
         {
+            return;
+        }
+
+        if (IsOurs)
+        {
+            SendEndpoints(now, wantsAnswer: true);
+            ProbeAll(now);
             return;
         }
 
@@ -220,7 +227,7 @@ internal sealed partial class Peer
             }
 
             BeginRound(now, withNewKey: true);
-            _context.Beacons.RequestPunch(now, _context.NodeId, NodeId, _context.Output);
+            RequestPunch(now);
         }
 
         SendRound(now);

@@ -37,11 +37,16 @@ internal sealed partial class Peer
 
         int length = offset + packetLength + TunnelFrame.EncryptedOverhead;
         _current!.Seal(buffer[offset..length], packetLength, _context.NodeId, ++_sendCounter);
-        path.LastSent = now;
+        path.OnSent(now, length);
         BytesSent += (ulong)length;
         _context.Statistics.PacketsSent++;
         _context.Statistics.BytesSent += (ulong)length;
         _context.Statistics.Encrypted++;
+        if (HedgePath(now, path) is { } other)
+        {
+            _context.SendFrame(now, NodeId, other, buffer[offset..length]); // the same frame: the second to come is a replay
+        }
+
         return length;
     }
 
@@ -89,7 +94,7 @@ internal sealed partial class Peer
         Span<byte> frame = datagram[prefix..];
         Packet.Write(frame[TunnelFrame.EncryptedHeaderSize..], header, payload);
         session.Seal(frame, packetLength, _context.NodeId, ++_sendCounter);
-        path.LastSent = now;
+        path.OnSent(now, datagram.Length);
         BytesSent += (ulong)datagram.Length;
         _context.Statistics.PacketsSent++;
         _context.Statistics.BytesSent += (ulong)datagram.Length;

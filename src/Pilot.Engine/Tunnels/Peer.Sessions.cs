@@ -236,6 +236,7 @@ internal sealed partial class Peer
         }
 
         _context.Events.Add(new NodeEvent { Kind = NodeEventKind.PeerConnected, NodeId = NodeId, Path = SendPath(now)?.Status ?? default });
+        SendEndpoints(now, wantsAnswer: false);
     }
 
     private void BecomeReady(Instant now)

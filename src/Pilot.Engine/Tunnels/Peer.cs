@@ -63,6 +63,7 @@ internal sealed partial class Peer : DeadlineItem
             next = Instant.Min(next, _sessionsExpireAt);
             next = Instant.Min(next, _keepaliveAt);
             next = Instant.Min(next, _directRoundAt);
+            next = Instant.Min(next, _reviewAt);
             next = Instant.Min(next, _pendingExpireAt);
             next = Instant.Min(next, _datagramsHeldUntil);
             next = Instant.Min(next, _waitersExpireAt);
@@ -91,84 +92,11 @@ internal sealed partial class Peer : DeadlineItem
         RunSegmentSizeSearch(now);
         CheckSilence(now);
         CheckHush(now);
+        RunReview(now);
         RunExchange(now);
         RunKeepalive(now);
         RunDirectRound(now);
         RunRekey(now);
-    }
-
-    /// <summary>The path on which to send now: the best confirmed one, else the one of first contact, else any hope.</summary>
-    public PeerPath? SendPath(Instant now)
-    {
-        if (Paths.Best is { } best)
-        {
-            return best;
-        }
-
-        if (Paths.FirstContact is { State: not PathState.Failed } first)
-        {
-            return first;
-        }
-
-        if (now < _relayHeldUntil && Paths.LatestDirect is { } held)
-        {
-            return held;
-        }
-
-        PeerPath? relay = RelayPath(now);
-        if (relay is { State: not PathState.Failed })
-        {
-            return relay;
-        }
-
-        foreach (PeerPath path in Paths.All)
-        {
-            if (path.State != PathState.Failed)
-            {
-                return path;
-            }
-        }
-
-        return relay ?? (Paths.All.Count > 0 ? Paths.All[0] : null);
-    }
-
-    /// <summary>The way through the current beacon, if there is one.</summary>
-    public PeerPath? RelayPath(Instant now) =>
-        _context.Beacons.Current is { } beacon ? Paths.Add(PathKind.Relay, beacon, now) : null;
-
-    /// <summary>A frame of this peer was opened: it lives, and it may have moved.</summary>
-    public void OnAuthenticated(Instant now, PathKind kind, UdpEndpoint source, int length)
-    {
-        LastReceived = now;
-        BytesReceived += (ulong)length;
-        _awaiting = 0;
-        _silenceAt = Instant.Never;
-        _silenceStep = SilenceStep.PingPath;
-        PeerPath path = Paths.Add(kind, source, now);
-        path.LastReceived = now;
-        if (path.State != PathState.Confirmed)
-        {
-            Probe(now, path);
-        }
-
-        // It sends from elsewhere: whether it has left the address that we use, only a ping there can tell.
-        if (Paths.Best is { } best && best != path && now - Instant.Max(best.LastReceived, best.LastPong) > TunnelConstants.OtherPathDoubt)
-        {
-            Probe(now, best);
-        }
-    }
-
-    /// <summary>Every path, the one in use first.</summary>
-    public IReadOnlyList<PathDetail> PathDetails(Instant now)
-    {
-        PeerPath? used = SendPath(now);
-        var list = new List<PathDetail>(Paths.All.Count);
-        foreach (PeerPath path in Paths.All)
-        {
-            list.Insert(path == used ? 0 : list.Count, path.Detail(now, path == used));
-        }
-
-        return list;
     }
 
     /// <summary>Forgets keys, paths and what waits: trust ended, or the own id changed.</summary>
@@ -183,6 +111,7 @@ internal sealed partial class Peer : DeadlineItem
         _directRoundAt = Instant.Never;
         _silenceAt = Instant.Never;
         _hushAt = Instant.Never;
+        _reviewAt = Instant.Never;
         _rekeyAt = Instant.Never;
     }
 

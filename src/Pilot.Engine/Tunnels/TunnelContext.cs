@@ -54,7 +54,6 @@ internal sealed class TunnelContext(Identity identity, IRandomSource random, Ins
     /// <summary>Sends one tunnel frame on a path, wrapped for the beacon if it is a relay path.</summary>
     public void SendFrame(Instant now, uint peerId, PeerPath path, ReadOnlySpan<byte> frame)
     {
-        path.LastSent = now;
         Statistics.PacketsSent++;
         if (path.Kind == PathKind.Relay)
         {
@@ -63,13 +62,67 @@ internal sealed class TunnelContext(Identity identity, IRandomSource random, Ins
             {
                 BeaconRelay.WriteHeader(relayed, NodeId, peerId);
                 frame.CopyTo(relayed[BeaconRelay.HeaderSize..]);
+                path.OnSent(now, relayed.Length);
                 Statistics.BytesSent += (ulong)relayed.Length;
             }
         }
         else
         {
             Output.Enqueue(path.Endpoint, frame);
+            path.OnSent(now, frame.Length);
             Statistics.BytesSent += (ulong)frame.Length;
         }
+    }
+
+    /// <summary>Where a peer of ours may reach us: what beacons see, what the host knows, and what our NAT is likely to do next.</summary>
+    public IReadOnlyList<(EndpointSource Source, UdpEndpoint Endpoint)> ReachableEndpoints(Instant now)
+    {
+        var list = new List<(EndpointSource, UdpEndpoint)>();
+        void Add(EndpointSource source, UdpEndpoint? endpoint)
+        {
+            if (endpoint is { Port: not 0 } known && list.Count < EndpointsMessage.MaxEndpoints && !list.Exists(entry => entry.Item2 == known))
+            {
+                list.Add((source, known));
+            }
+        }
+
+        Add(EndpointSource.Mapped, Beacons.Mapping);
+        Add(EndpointSource.Mapped, Beacons.Nat.EndpointV4);
+        Add(EndpointSource.Mapped, Beacons.Nat.EndpointV6);
+        foreach (UdpEndpoint endpoint in OwnEndpoints)
+        {
+            Add(endpoint.IsPrivate || endpoint.IsLinkLocal ? EndpointSource.Lan : EndpointSource.Other, endpoint);
+        }
+
+        return list;
+    }
+
+    /// <summary>Whether an endpoint that a peer names can be the peer's: never ourselves, nothing that is no unicast address, our own host only when the beacon is on it too.</summary>
+    public bool IsWorthTrying(UdpEndpoint endpoint) =>
+        endpoint.Port != 0 && !endpoint.IsUnspecified && !endpoint.IsMulticast
+        && (!endpoint.IsLoopback || Beacons.Mapping is { IsLoopback: true })
+        && endpoint != Beacons.Mapping && endpoint != Beacons.Nat.EndpointV4 && endpoint != Beacons.Nat.EndpointV6
+        && !OwnEndpoints.Contains(endpoint);
+
+    /// <summary>A private address is tried when we have one in the same /24 (spec 04 section 7), or both sides stand behind the same public address.</summary>
+    public bool MayShareNetwork(UdpEndpoint lan, EndpointsMessage message)
+    {
+        foreach (UdpEndpoint own in OwnEndpoints)
+        {
+            if (own.IsIPv4 && lan.IsIPv4 && own.IPv4 >> 8 == lan.IPv4 >> 8)
+            {
+                return true;
+            }
+        }
+
+        foreach ((EndpointSource source, UdpEndpoint endpoint) in message.Endpoints)
+        {
+            if (source == EndpointSource.Mapped && Beacons.Mapping is { } mapping && mapping.Ip == endpoint.Ip)
+            {
+                return true;
+            }
+        }
+
+        return false;
     }
 }
