@@ -23,6 +23,7 @@ public sealed partial class Node
         if (answer.Outcome == ResolveOutcome.Found)
         {
             peer.ResolvedAt = now;
+            peer.IsOurs |= answer.IsOurs;
             bool isLan = false;
             foreach (UdpEndpoint lan in answer.LanEndpoints.Take(TunnelConstants.MaxCandidates))
             {

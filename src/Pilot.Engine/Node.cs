@@ -276,7 +276,7 @@ public sealed partial class Node
             EvictIdlePeers(now, TimeSpan.Zero);
         }
 
-        peer = new Peer(_context, nodeId, now);
+        peer = new Peer(_context, nodeId, now) { IsOurs = _directory.Find(nodeId) is { IsOurs: true } };
         _peers.Add(nodeId, peer);
         return peer;
     }
@@ -319,6 +319,10 @@ public sealed partial class Node
         peer.Forget();
         _deadlines.Remove(peer);
         _peers.Remove(peer.NodeId);
+        if (peer.IsOurs)
+        {
+            _directory.GetOrAdd(peer.NodeId).IsOurs = true;
+        }
     }
 }
 

@@ -151,6 +151,9 @@ public sealed record ResolveAnswer(ResolveOutcome Outcome, UdpEndpoint? PublicEn
 {
     /// <summary>Further endpoints that the peer registered: a port mapping, global IPv6 addresses.</summary>
     public IReadOnlyList<UdpEndpoint> OtherEndpoints { get; init; } = [];
+
+    /// <summary>The registry knows that the node runs our software: it may be talked to by relay and directly at once.</summary>
+    public bool IsOurs { get; init; }
 }
 
 /// <summary>Answer to <see cref="NodeEventKind.LookupNeeded"/>.</summary>

@@ -48,6 +48,9 @@ internal sealed class NodeDirectory
         /// <summary>The registry's Ed25519 key; null if unknown.</summary>
         public byte[]? PublicKey { get; set; }
 
+        /// <summary>It was seen to run our software.</summary>
+        public bool IsOurs { get; set; }
+
         public IReadOnlyList<ushort> Networks { get; set; } = [];
 
         /// <summary>Until when the networks are believed without asking again.</summary>

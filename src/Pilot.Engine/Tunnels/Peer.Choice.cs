@@ -101,6 +101,8 @@ internal sealed partial class Peer
                 entry.OnPathChanged(now, best);
             }
 
+            _context.PeerReady(now, this); // what was lost on the old path leaves at once
+
             if (Connections.Count > 0)
             {
                 StartSegmentSizeSearch(now);
@@ -109,7 +111,7 @@ internal sealed partial class Peer
             if (best.Kind == PathKind.Relay)
             {
                 _relayedSince = now;
-                _directRoundAt = now + _context.Random.Jitter(TunnelConstants.DirectRoundEarly);
+                _directRoundAt = IsOurs ? now : now + _context.Random.Jitter(TunnelConstants.DirectRoundEarly);
             }
             else
             {

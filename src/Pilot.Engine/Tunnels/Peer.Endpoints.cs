@@ -17,10 +17,10 @@ internal sealed partial class Peer
     /// <summary>What a peer of ours says of its NAT.</summary>
     public NatType PeerNat { get; private set; }
 
-    /// <summary>Tells a peer of ours where we may be reached.</summary>
-    public void SendEndpoints(Instant now, bool wantsAnswer)
+    /// <summary>Tells a peer of ours where we may be reached; by <paramref name="by"/>, or by the path in use.</summary>
+    public void SendEndpoints(Instant now, bool wantsAnswer, PeerPath? by = null)
     {
-        if (!IsOurs || _current is null || SendPath(now) is not { } path || !_endpointsSent.TryTake(now))
+        if (!IsOurs || _current is null || (by ?? SendPath(now)) is not { } path || !_endpointsSent.TryTake(now))
         {
             return;
         }

@@ -125,7 +125,8 @@ internal sealed partial class Peer
 
         if (IsOurs)
         {
-            SendEndpoints(now, wantsAnswer: true);
+            // By relay, because its NAT may not let our new address in.
+            SendEndpoints(now, wantsAnswer: true, RelayPath(now));
             ProbeAll(now);
             return;
         }

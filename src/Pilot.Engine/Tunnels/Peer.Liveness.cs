@@ -15,6 +15,7 @@ internal sealed partial class Peer
     private Instant _hushAt = Instant.Never;
     private Instant _keepaliveAt = Instant.Never;
     private Instant _reviewAt = Instant.Never;
+    private Instant _otherPathAt = Instant.Never;
     private SilenceStep _silenceStep;
     private int _awaiting;
     private int _hedgedFrames = TunnelConstants.MaxHedgedFrames;
@@ -76,7 +77,22 @@ internal sealed partial class Peer
         }
 
         // It sends from elsewhere: whether it has left the address that we use, only a ping there can tell.
-        if (Paths.Best is { } best && best != path && now - best.LastAlive > TunnelConstants.OtherPathDoubt)
+        if (Paths.Best is { } best && best != path)
+        {
+            _otherPathAt = Instant.Min(_otherPathAt, Instant.Max(now, best.LastAlive + TunnelConstants.OtherPathDoubt));
+            CheckOtherPath(now);
+        }
+    }
+
+    private void CheckOtherPath(Instant now)
+    {
+        if (now < _otherPathAt)
+        {
+            return;
+        }
+
+        _otherPathAt = Instant.Never;
+        if (Paths.Best is { } best && now - best.LastAlive >= TunnelConstants.OtherPathDoubt && LastReceived > best.LastAlive)
         {
             Doubt(now, best);
         }

@@ -64,6 +64,7 @@ internal sealed partial class Peer : DeadlineItem
             next = Instant.Min(next, _keepaliveAt);
             next = Instant.Min(next, _directRoundAt);
             next = Instant.Min(next, _reviewAt);
+            next = Instant.Min(next, _otherPathAt);
             next = Instant.Min(next, _pendingExpireAt);
             next = Instant.Min(next, _datagramsHeldUntil);
             next = Instant.Min(next, _waitersExpireAt);
@@ -92,6 +93,7 @@ internal sealed partial class Peer : DeadlineItem
         RunSegmentSizeSearch(now);
         CheckSilence(now);
         CheckHush(now);
+        CheckOtherPath(now);
         RunReview(now);
         RunExchange(now);
         RunKeepalive(now);
@@ -112,6 +114,7 @@ internal sealed partial class Peer : DeadlineItem
         _silenceAt = Instant.Never;
         _hushAt = Instant.Never;
         _reviewAt = Instant.Never;
+        _otherPathAt = Instant.Never;
         _rekeyAt = Instant.Never;
     }
 

@@ -29,6 +29,9 @@ internal sealed class Simulation
     /// <summary>Our own rendezvous, in a run with it.</summary>
     public SimRendezvous Real => (SimRendezvous)Rendezvous;
 
+    /// <summary>The stand-in, in a run without our own.</summary>
+    public StandInRendezvous StandIn => (StandInRendezvous)Rendezvous;
+
     public UdpEndpoint Beacon => Rendezvous.Beacon;
 
     public IReadOnlyList<SimNode> Nodes => _nodes;

@@ -29,6 +29,12 @@ internal sealed class StandInRendezvous : ISimRegistry
 
     public bool IsDown { get; set; }
 
+    /// <summary>The beacon relays, but brings nobody together.</summary>
+    public bool RefusesPunches { get; set; }
+
+    /// <summary>The registry tells that nodes run our software.</summary>
+    public bool KnowsSoftware { get; set; }
+
     public void Restart()
     {
         _seen.Clear();
@@ -48,7 +54,7 @@ internal sealed class StandInRendezvous : ISimRegistry
 
     public void Resolve(SimNode node, uint target, Action<ResolveAnswer> done) => Call(
         new ResolveAnswer(ResolveOutcome.Unavailable, null, []), done, () => _nodes.TryGetValue(target, out SimNode? found)
-            ? new ResolveAnswer(ResolveOutcome.Found, found.Node?.Mapping ?? found.Host.Local, [])
+            ? new ResolveAnswer(ResolveOutcome.Found, found.Node?.Mapping ?? found.Host.Local, []) { IsOurs = KnowsSoftware }
             : new ResolveAnswer(ResolveOutcome.Refused, null, [], $"node {target}: node not found"));
 
     public void Lookup(SimNode node, uint target, Action<TrustLookup> done) => Call(
@@ -81,7 +87,7 @@ internal sealed class StandInRendezvous : ISimRegistry
             byte[] reply = new byte[32];
             Host.Send(source, reply.AsSpan(0, new BeaconDiscoverReply(source).Write(reply)));
         }
-        else if (BeaconPunchRequest.TryParse(bytes, out BeaconPunchRequest punch) && _seen.TryGetValue(punch.Target, out UdpEndpoint target))
+        else if (BeaconPunchRequest.TryParse(bytes, out BeaconPunchRequest punch) && !RefusesPunches && _seen.TryGetValue(punch.Target, out UdpEndpoint target))
         {
             SendPunch(source, target);
             SendPunch(target, source);

@@ -26,6 +26,7 @@ internal sealed record FuzzTarget(string Name, int Inputs, byte[][] Corpus, Acti
         new("signature of an exchange", 3_000, [MarkedExchange()], DecodeSignature),
         new("beacon messages", 200_000, Datagrams, DecodeBeacon),
         new("beacon extensions", 200_000, [.. Datagrams, .. BeaconExtensionTests.Samples()], DecodeBeaconExtension),
+        new("endpoints message", 60_000, EndpointMessages(), DecodeEndpoints),
         new("sack", 100_000, [.. HexOf("streams.json")], DecodeSack),
         new("addresses", 100_000, AddressTexts(), DecodeAddress),
         new("registry frame", 60_000, [.. Requests.Select(Framed)], DecodeFrame),
@@ -48,6 +49,14 @@ internal sealed record FuzzTarget(string Name, int Inputs, byte[][] Corpus, Acti
         .. Texts("wire.json", v => v.Kind is "address" or "socket-address", v => v.Text("text")),
         .. new[] { "1.2.3.4:5", "[::1]:65535", "[2001:db8::7]:40002", "[::ffff:1.2.3.4]:1", "1.2.3.4", "fe80::1" }.Select(Encoding.UTF8.GetBytes),
     ];
+
+    private static byte[][] EndpointMessages()
+    {
+        byte[] buffer = new byte[EndpointsMessage.MaxSize];
+        var message = new EndpointsMessage(true, 4, [.. Enumerable.Range(1, 24).Select(i => ((EndpointSource)(1 + (i % 4)), i % 3 == 0 ? new UdpEndpoint(UInt128.MaxValue - (UInt128)i, 4000) : UdpEndpoint.FromIPv4((uint)i << 8, (ushort)i)))]);
+        byte[] full = buffer[..message.Write(buffer)];
+        return [full, [1, 0, 0, 0], [1, 1, 2, 1, 1, 4, 203, 0, 113, 7, 15, 160]];
+    }
 
     private static byte[] MarkedExchange()
     {
@@ -75,6 +84,19 @@ internal sealed record FuzzTarget(string Name, int Inputs, byte[][] Corpus, Acti
         }
 
         return packet;
+    }
+
+    private static void DecodeEndpoints(byte[] bytes)
+    {
+        if (EndpointsMessage.TryParse(bytes, out EndpointsMessage message))
+        {
+            byte[] again = new byte[EndpointsMessage.MaxSize];
+            int length = message.Write(again);
+            Assert.True(length <= bytes.Length);
+            Assert.True(EndpointsMessage.TryParse(again.AsSpan(0, length), out EndpointsMessage same));
+            Assert.Equal(message.Endpoints, same.Endpoints);
+            Assert.Equal((message.WantsAnswer, message.NatType), (same.WantsAnswer, same.NatType));
+        }
     }
 
     private static void DecodePacket(byte[] bytes)
