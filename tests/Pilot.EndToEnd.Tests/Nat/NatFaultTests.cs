@@ -134,8 +134,6 @@ public sealed class NatOutageTests(ITestOutputHelper output) : NatFaults(output)
     [Fact]
     public async Task A_registry_outage_is_not_felt_by_those_who_know_each_other()
     {
-        TimeSpan outage = TimeSpan.FromSeconds(
-            double.Parse(Environment.GetEnvironmentVariable("PILOT_LAB_OUTAGE_SECONDS") ?? "8", CultureInfo.InvariantCulture));
         await using LabPair pair = await LabPair.StartAsync(
             lab => lab.AddBehind("a", NatRules.PortRestricted with { UdpTimeout = TimeSpan.FromSeconds(30) }),
             lab => lab.AddBehind("b", NatRules.PortRestricted with { UdpTimeout = TimeSpan.FromSeconds(30) }));
@@ -143,8 +141,8 @@ public sealed class NatOutageTests(ITestOutputHelper output) : NatFaults(output)
         await using RunningTransfer transfer = await RunningTransfer.StartAsync(pair.A, pair.B, Port);
         transfer.TakeLongestSilence();
         pair.Lab.Internet.CutTcp(NatLab.ServerAddress);
-        long until = Environment.TickCount64 + (long)outage.TotalMilliseconds;
-        await Wait.UntilAsync("the outage", () => Environment.TickCount64 >= until, outage * 2);
+        long until = Environment.TickCount64 + (long)LabTimes.Outage.TotalMilliseconds;
+        await Wait.UntilAsync("the outage", () => Environment.TickCount64 >= until, LabTimes.Outage * 2);
         await transfer.FlowsAsync();
         await pair.B.EchoAsync(pair.A);
         Note("registry away", transfer.TakeLongestSilence());

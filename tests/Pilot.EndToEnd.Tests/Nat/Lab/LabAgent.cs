@@ -91,7 +91,7 @@ internal sealed class LabAgent : IAsyncDisposable
     public async Task UntilTrustAsync(LabAgent peer)
     {
         await Wait.UntilAsync(
-            $"{Name} and {peer.Name} trust each other", async () => await TrustsAsync(this, peer) && await TrustsAsync(peer, this));
+            $"{Name} and {peer.Name} trust each other", async () => await TrustsAsync(peer, this) & await TrustsAsync(this, peer)); // who is asked polls the registry
     }
 
     /// <summary>This node's view of a peer.</summary>
