@@ -5,8 +5,8 @@ using Pilot.EndToEnd.Tests.Nat.Wire;
 
 namespace Pilot.EndToEnd.Tests.Nat.Lab;
 
-/// <summary>What a NAT does, as plain sockets see it (RFC 5780's questions). Null: no answer at all.</summary>
-internal sealed record Measured(Dependence? Mapping, Dependence? Filtering, bool PreservesPort, bool Hairpins);
+/// <summary>What a NAT does, as plain sockets see it (RFC 5780's questions).</summary>
+internal sealed record Measured(Dependence Mapping, Dependence Filtering, bool PreservesPort, bool Hairpins);
 
 /// <summary>
 /// Measures a NAT with nothing but UDP sockets and four server ports (two addresses, two ports each): the proof of the lab that knows nothing of
@@ -17,7 +17,8 @@ internal sealed class NatProbe : IDisposable
     private const int FirstPort = 5001;
     private const int SecondPort = 5002;
     private const byte Fence = 0xff;
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(1); // only a lab that blocks UDP makes anybody wait that long
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10); // nothing is lost here unless it is meant to be
+    private static readonly TimeSpan Silence = TimeSpan.FromSeconds(0.5); // of what is meant to be
 
     private readonly Socket[] _servers; // first address first port, first address second port, second address first port
 
@@ -42,20 +43,15 @@ internal sealed class NatProbe : IDisposable
     public async Task<Measured> MeasureAsync(Site site)
     {
         using Socket first = site.OpenUdp();
-        IPEndPoint? seen = await SeenAsync(first, 0);
-        if (seen is null)
-        {
-            return new Measured(null, null, false, false);
-        }
-
-        IPEndPoint? otherPort = await SeenAsync(first, 1);
-        IPEndPoint? otherAddress = await SeenAsync(first, 2);
+        IPEndPoint seen = await SeenAsync(first, 0);
+        IPEndPoint otherPort = await SeenAsync(first, 1);
+        IPEndPoint otherAddress = await SeenAsync(first, 2);
         Dependence mapping = seen.Equals(otherAddress) ? Dependence.EndpointIndependent
             : seen.Equals(otherPort) ? Dependence.AddressDependent : Dependence.AddressAndPortDependent;
         bool preserves = seen.Port == ((IPEndPoint)first.LocalEndPoint!).Port;
 
         using Socket second = site.OpenUdp(); // has sent to the first server only
-        IPEndPoint outside = (await SeenAsync(second, 0))!;
+        IPEndPoint outside = await SeenAsync(second, 0);
         await _servers[1].SendToAsync(new byte[] { 1 }, outside);
         await _servers[2].SendToAsync(new byte[] { 2 }, outside);
         HashSet<byte> arrived = await UntilFenceAsync(second, outside);
@@ -70,8 +66,14 @@ internal sealed class NatProbe : IDisposable
         return new Measured(mapping, filtering, preserves, looped.Contains(3));
     }
 
-    /// <summary>The source address by which server <paramref name="server"/> sees the socket; null without an answer.</summary>
-    public async Task<IPEndPoint?> SeenAsync(Socket socket, int server)
+    /// <summary>The source address by which server <paramref name="server"/> sees the socket.</summary>
+    public async Task<IPEndPoint> SeenAsync(Socket socket, int server) =>
+        await TrySeeAsync(socket, server, Patience) ?? throw new TimeoutException("the probe did not arrive");
+
+    /// <summary>Whether nothing of the socket reaches the server.</summary>
+    public async Task<bool> IsBlockedAsync(Socket socket, int server) => await TrySeeAsync(socket, server, Silence) is null;
+
+    private async Task<IPEndPoint?> TrySeeAsync(Socket socket, int server, TimeSpan patience)
     {
         Drain(socket);
         byte[] buffer = new byte[64];
@@ -79,7 +81,7 @@ internal sealed class NatProbe : IDisposable
         BinaryPrimitives.WriteInt32BigEndian(buffer, token);
         await socket.SendToAsync(buffer.AsMemory(0, 4), _servers[server].LocalEndPoint!);
         using CancellationTokenSource limit = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);
-        limit.CancelAfter(Patience);
+        limit.CancelAfter(patience);
         try
         {
             while (true)
