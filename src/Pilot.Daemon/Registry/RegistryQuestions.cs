@@ -20,7 +20,10 @@ internal sealed class RegistryQuestions(RegistryRequests requests, RegistryClien
                 : new ResolveAnswer(
                     ResolveOutcome.Found,
                     UdpEndpoint.TryParse(answer.Text("real_addr"), out var endpoint) && endpoint.Port != 0 ? endpoint : null,
-                    LanAddresses.Matching(own.Current.Lan, answer.Items("lan_addrs").Where(item => item.ValueKind == JsonValueKind.String).Select(item => item.GetString()!)));
+                    LanAddresses.Matching(own.Current.Lan, answer.Items("lan_addrs").Where(item => item.ValueKind == JsonValueKind.String).Select(item => item.GetString()!)))
+                {
+                    IsOurs = answer.Text("software").StartsWith(RegistryRequests.SoftwareName, StringComparison.Ordinal),
+                };
         }
         catch (RegistryUnavailableException exception)
         {

@@ -19,7 +19,10 @@ internal sealed class RegistryRequests(Identity identity)
     /// <summary>Largest body a registry accepts (03 §2.1).</summary>
     public const int MaxBody = 65536;
 
-    private static readonly string Software = $"pilot-daemon/{typeof(RegistryRequests).Assembly.GetName().Version?.ToString(3)}";
+    /// <summary>How the software of our daemons begins.</summary>
+    public const string SoftwareName = "pilot-daemon/";
+
+    private static readonly string Software = $"{SoftwareName}{typeof(RegistryRequests).Assembly.GetName().Version?.ToString(3)}";
 
     /// <summary>Whose requests these are.</summary>
     public Identity Identity { get; } = identity;

@@ -60,6 +60,9 @@ public sealed record ResolveResponse
     /// <summary>Endpoint <c>ip:port</c>.</summary>
     public string RealAddr { get; init => field = value ?? ""; } = "";
 
+    /// <summary>Name and version of the node's software, if it told (an extension; others ignore it).</summary>
+    public string? Software { get; init; }
+
     /// <summary>The message type.</summary>
     public string Type { get; init; } = "resolve_ok";
 }

@@ -115,6 +115,25 @@ public sealed class FreshSignatureTests
         Assert.Equal(kept, _session.State.Nodes[answer["node_id"]!.GetValue<uint>()].Software);
     }
 
+    [Theory]
+    [InlineData("pilot-daemon/9.8.7")]
+    [InlineData(null)]
+    public void Resolve_tells_the_software_that_a_node_named(string? software)
+    {
+        TestNode asker = _session.Register(Home);
+        TestNode named = _session.Register(Home);
+        Assert.True(named.SetVisibility(true).IsOk());
+        if (software is not null)
+        {
+            Assert.True(_session.Send(Home, new JsonObject { ["type"] = "register", ["public_key"] = named.Identity.PublicKeyText, ["listen_addr"] = "10.0.0.1:4000", ["software"] = software }).IsOk());
+        }
+
+        JsonObject answer = asker.Resolve(named.Id);
+        Assert.Equal("resolve_ok", answer["type"]!.GetValue<string>());
+        Assert.Equal(software is not null, answer.ContainsKey("software"));
+        Assert.Equal(software, answer["software"]?.GetValue<string>());
+    }
+
     private const string Hello = "{\"type\":\"check_trust\",\"node_id\":0,\"peer_id\":0,\"session_wanted\":true}";
 
     private static JsonObject Heartbeat(TestNode node) =>

@@ -65,6 +65,7 @@ internal sealed partial class RegistryCore
             NodeId = target.Id,
             RealAddr = target.Endpoint,
             LanAddrs = lan ? target.LanAddresses : null,
+            Software = target.Software.Length > 0 ? target.Software : null,
             KeyAgeDays = Math.Max(0, (long)(turn.Now - (target.KeyRotated ?? target.KeyCreated)).TotalDays),
         };
     }
