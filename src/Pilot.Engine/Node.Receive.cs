@@ -22,45 +22,16 @@ public sealed partial class Node
                 OnEncrypted(now, PathKind.Direct, source, datagram);
                 break;
             case DatagramKind.Punch:
-                OnPunch(now, source);
+                if (!_context.Beacons.OnNatDatagram(now, source, datagram, _context.Events))
+                {
+                    OnPunch(now, source);
+                }
+
                 break;
             case DatagramKind.Empty:
                 break;
             default:
                 // PILT and PILK are refused (spec 01 section 15.4): plaintext proves nothing.
-                _context.Statistics.Refused++;
-                break;
-        }
-    }
-
-    private void OnBeaconMessage(Instant now, UdpEndpoint source, Span<byte> datagram)
-    {
-        if (!_context.Beacons.IsBeacon(source) || !BeaconMessage.TryGetType(datagram, out BeaconMessageType type))
-        {
-            _context.Statistics.Refused++;
-            return;
-        }
-
-        switch (type)
-        {
-            case BeaconMessageType.DiscoverReply when BeaconDiscoverReply.TryParse(datagram, out BeaconDiscoverReply reply):
-                if (_context.Beacons.OnReply(now, source, reply.Observed))
-                {
-                    _context.Events.Add(new NodeEvent { Kind = NodeEventKind.MappingChanged, Endpoint = reply.Observed });
-                    foreach (Peer peer in _peers.Values)
-                    {
-                        peer.OnOwnAddressChanged(now);
-                    }
-                }
-
-                break;
-            case BeaconMessageType.PunchCommand when BeaconPunchCommand.TryParse(datagram, out BeaconPunchCommand command):
-                OnPunchCommand(now, command.Target);
-                break;
-            case BeaconMessageType.RelayDeliver when BeaconRelayDeliver.TryParse(datagram, out BeaconRelayDeliver relayed):
-                OnRelayed(now, source, relayed.Sender, datagram[BeaconRelayDeliver.HeaderSize..]);
-                break;
-            default:
                 _context.Statistics.Refused++;
                 break;
         }
@@ -80,38 +51,6 @@ public sealed partial class Node
                 _context.Statistics.Refused++;
                 break;
         }
-    }
-
-    private void OnPunchCommand(Instant now, UdpEndpoint endpoint)
-    {
-        if (!_context.Beacons.OnPunchCommand(now, endpoint))
-        {
-            return;
-        }
-
-        // The command names no node: it belongs to the request whose target lives at that IP, else to the oldest one.
-        Peer? match = null;
-        foreach (uint target in _context.Beacons.RequestedTargets(now, TunnelConstants.PunchCommandWindow))
-        {
-            if (_peers.TryGetValue(target, out Peer? peer))
-            {
-                if (peer.Paths.Best is null or { Kind: PathKind.Relay })
-                {
-                    match ??= peer;
-                }
-
-                foreach (Paths.PeerPath path in peer.Paths.All)
-                {
-                    if (path.Kind != PathKind.Relay && path.Endpoint.Ip == endpoint.Ip)
-                    {
-                        peer.OnPunch(now, endpoint);
-                        return;
-                    }
-                }
-            }
-        }
-
-        match?.OnPunch(now, endpoint);
     }
 
     private void OnPunch(Instant now, UdpEndpoint source)

@@ -98,7 +98,7 @@ public sealed partial class Node
     /// <summary>Does what is due.</summary>
     public void HandleTimeout(Instant now)
     {
-        _context.Beacons.HandleTimeout(now, _context.NodeId, _context.Output, _context.Events);
+        _context.Beacons.HandleTimeout(now, _context.NodeId, _context.Identity, _context.Output, _context.Events);
         // Bounded by what was due when we began: an item that stays due is served again at the next call.
         for (int budget = _deadlines.Count; budget > 0 && _deadlines.TakeDue(now) is { } item; budget--)
         {
@@ -160,9 +160,6 @@ public sealed partial class Node
             peer.Forget();
         }
     }
-
-    /// <summary>The beacons to use, the preferred one first. Unchanged ones keep their state.</summary>
-    public void SetBeacons(Instant now, ReadOnlySpan<UdpEndpoint> beacons) => _context.Beacons.SetBeacons(now, beacons);
 
     /// <summary>The host's addresses changed: asks the beacons for our mapping at once, and shows the peers in use where we are now.</summary>
     public void Discover(Instant now)

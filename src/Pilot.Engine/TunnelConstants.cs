@@ -160,11 +160,36 @@ internal static class TunnelConstants
     public const int MaxOutstandingPings = 32;
 
     /// <summary>DISCOVER repeats until the beacon answered (04 §5), then the refresh (04 §9).</summary>
-    public static readonly TimeSpan[] DiscoverSteps = [TimeSpan.Zero, Ms(250), Ms(750)];
+    public static readonly TimeSpan[] DiscoverSteps = [TimeSpan.Zero, Ms(250), Ms(750), Ms(1_750)];
     public static readonly TimeSpan DiscoverRetry = Ms(5_000);
     public static readonly TimeSpan DiscoverInterval = Ms(22_000);
     public const int MaxUnansweredDiscovers = 3;
     public const int MaxBeacons = 8;
+
+    /// <summary>The refresh behind a NAT whose bindings were measured to live long; below the age at which a beacon lets a node be replaced (04 §4.5).</summary>
+    public static readonly TimeSpan DiscoverSlowInterval = Ms(38_000);
+
+    /// <summary>The refresh of beacons that this node is not registered with: only their round trip matters.</summary>
+    public static readonly TimeSpan DiscoverIdleInterval = Ms(60_000);
+
+    /// <summary>Beacons named by the registry that we register with: the nearest ones (04 §1.1).</summary>
+    public const int RegisteredBeacons = 2;
+
+    /// <summary>A beacon must be nearer by this much before it replaces the one in use (own choice).</summary>
+    public static readonly TimeSpan BeaconGain = Ms(15);
+
+    /// <summary>An overloaded beacon counts as farther by this much.</summary>
+    public static readonly TimeSpan OverloadCost = Ms(150);
+
+    /// <summary>A beacon that answered within this time is not suspected; one that is has this long to answer.</summary>
+    public static readonly TimeSpan BeaconTrust = Ms(250);
+    public static readonly TimeSpan BeaconJudgement = Ms(1_000);
+
+    /// <summary>A beacon of ours that was silent for this long may have been replaced by a reference, which echoes no tokens.</summary>
+    public static readonly TimeSpan BeaconMemory = Ms(60_000);
+
+    /// <summary>DISCOVER is signed again after this time when the beacon does not know us.</summary>
+    public static readonly TimeSpan SignInterval = Ms(20_000);
 
     /// <summary>Spread of the three punches (04 §14), and commands obeyed per second.</summary>
     public static readonly TimeSpan[] PunchSteps = [TimeSpan.Zero, Ms(20), Ms(60)];

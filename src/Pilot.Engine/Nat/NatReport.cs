@@ -72,4 +72,11 @@ public sealed record NatReport(
 /// <param name="IsCurrent">Whether it relays and coordinates for us.</param>
 /// <param name="Rtt">Smoothed round trip; null before the first answer.</param>
 /// <param name="IsOurs">Whether it answers the extended probes (docs/wire.md).</param>
-public sealed record BeaconStatus(UdpEndpoint Endpoint, bool IsAnswering, bool IsCurrent, TimeSpan? Rtt, bool IsOurs);
+public sealed record BeaconStatus(UdpEndpoint Endpoint, bool IsAnswering, bool IsCurrent, TimeSpan? Rtt, bool IsOurs)
+{
+    /// <summary>It says that it drops frames, because more is to be relayed than it can.</summary>
+    public bool IsOverloaded { get; init; }
+
+    /// <summary>Where it sees this socket; null before the first answer.</summary>
+    public UdpEndpoint? Observed { get; init; }
+}

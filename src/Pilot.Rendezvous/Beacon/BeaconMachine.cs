@@ -4,27 +4,31 @@ using Pilot.Rendezvous.Registry;
 namespace Pilot.Rendezvous.Beacon;
 
 /// <summary>
-/// The beacon (spec 04 sections 3 and 4) without a socket: discovery, punching, relay and gossip. Pure: time is an argument, datagrams go to a sink.
-/// Not thread-safe: one caller at a time.
+/// The beacon (spec 04 sections 3 and 4, docs/wire.md) without a socket: discovery, punching, relay and gossip. Pure: time is an argument, datagrams go
+/// to a sink. Not thread-safe: one caller at a time.
 /// </summary>
-public sealed class BeaconMachine
+public sealed partial class BeaconMachine
 {
-    private const int MaxSyncNodes = (65507 - BeaconSync.HeaderSize) / 4; // what one UDP datagram over IPv4 carries
-
     private readonly BeaconOptions _options;
     private readonly IBeaconDirectory? _directory;
     private readonly NodeTable _nodes = new();
-    private readonly GossipTable _gossip;
-    private readonly HashSet<UdpEndpoint> _peers = [];
-    private readonly Dictionary<(uint Requester, uint Target), DateTimeOffset> _punches = [];
     private readonly RateLimiter _requests;
     private readonly RateLimiter _commands;
     private readonly RateLimiter _relayed;
+    private readonly RateLimiter _budget;
     private readonly byte[] _scratch = new byte[ushort.MaxValue];
+    private BeaconPlaces _places = BeaconPlaces.None;
+
+    private enum Budget : byte
+    {
+        Unverified,
+        Cookies,
+        Signatures,
+    }
 
     /// <summary>A beacon that knows nobody.</summary>
     /// <param name="options">Settings.</param>
-    /// <param name="directory">The registry of the same process, or null: relations and proofs are then unknown, and punching is open to all.</param>
+    /// <param name="directory">The registry of the same process or what is known of another one's, or null: relations and proofs are then unknown, and punching is open to all.</param>
     /// <param name="now">Time of the host.</param>
     public BeaconMachine(BeaconOptions options, IBeaconDirectory? directory, DateTimeOffset now)
     {
@@ -37,6 +41,7 @@ public sealed class BeaconMachine
         _requests = new RateLimiter(limited ? 3 * options.RequestsPerSecond : 0, TimeSpan.FromSeconds(3), options.MaxNodes);
         _commands = new RateLimiter(limited ? 2 * options.PunchesPerSecond : 0, TimeSpan.FromSeconds(2), options.MaxNodes);
         _relayed = new RateLimiter(limited ? options.RelayBytesPerSecond : 0, TimeSpan.FromSeconds(1), options.MaxNodes);
+        _budget = new RateLimiter(limited ? options.UnverifiedPerSecond : 0, TimeSpan.FromSeconds(1), 16);
     }
 
     /// <summary>When to call <see cref="Tick"/> next.</summary>
@@ -45,19 +50,19 @@ public sealed class BeaconMachine
     /// <summary>Nodes known at first hand.</summary>
     public int NodeCount => _nodes.Count;
 
-    /// <summary>Nodes known by gossip.</summary>
-    public int GossipCount => _gossip.Count;
+    /// <summary>What was done and dropped.</summary>
+    public BeaconCounters Counters { get; } = new();
 
     /// <summary>Datagrams relayed to a node or to another beacon.</summary>
-    public long RelayedCount { get; private set; }
+    public long RelayedCount => Counters.Relayed;
 
-    /// <summary>Replaces the beacons whose SYNC and RELAY count, and which get ours.</summary>
-    public void SetPeers(IEnumerable<UdpEndpoint> peers)
-    {
-        ArgumentNullException.ThrowIfNull(peers);
-        _peers.Clear();
-        _peers.UnionWith(peers);
-    }
+    internal BeaconCookies Cookies { get; } = new();
+
+    /// <summary>What answers at the further ports; its cookies are this beacon's.</summary>
+    public BeaconEcho NewEcho() => new(Cookies, _options);
+
+    /// <summary>Tells which further sockets there are.</summary>
+    public void SetPlaces(BeaconPlaces places) => _places = places;
 
     /// <summary>The address stored for a node; false when there is none, or none that is fresh.</summary>
     public bool TryGetAddress(DateTimeOffset now, uint node, out UdpEndpoint address)
@@ -76,25 +81,27 @@ public sealed class BeaconMachine
     public void Handle(DateTimeOffset now, UdpEndpoint source, ReadOnlySpan<byte> datagram, IBeaconSink sink)
     {
         ArgumentNullException.ThrowIfNull(sink);
-        if (!BeaconMessage.TryGetType(datagram, out BeaconMessageType type))
+        if (BeaconMessage.TryGetType(datagram, out BeaconMessageType type))
         {
-            return;
+            switch (type)
+            {
+                case BeaconMessageType.Discover:
+                    HandleDiscover(now, source, datagram, sink);
+                    break;
+                case BeaconMessageType.PunchRequest:
+                    HandlePunchRequest(now, source, datagram, sink);
+                    break;
+                case BeaconMessageType.Relay:
+                    HandleRelay(now, source, datagram, sink);
+                    break;
+                case BeaconMessageType.Sync:
+                    HandleSync(now, source, datagram);
+                    break;
+            }
         }
-
-        switch (type)
+        else if (_options.Extends && BeaconExtension.TryGetType(datagram, out BeaconExtensionType extension))
         {
-            case BeaconMessageType.Discover:
-                HandleDiscover(now, source, datagram, sink);
-                break;
-            case BeaconMessageType.PunchRequest:
-                HandlePunchRequest(now, source, datagram, sink);
-                break;
-            case BeaconMessageType.Relay:
-                HandleRelay(now, source, datagram, sink);
-                break;
-            case BeaconMessageType.Sync:
-                HandleSync(now, source, datagram);
-                break;
+            HandleExtension(now, source, extension, datagram, sink);
         }
     }
 
@@ -125,128 +132,143 @@ public sealed class BeaconMachine
         _requests.Sweep(now);
         _commands.Sweep(now);
         _relayed.Sweep(now);
-        SendSync(sink);
+        SendSync(now, sink);
     }
 
     private bool Has(BeaconRules rule) => (_options.Rules & rule) != 0;
 
+    private void HandleExtension(DateTimeOffset now, UdpEndpoint source, BeaconExtensionType type, ReadOnlySpan<byte> datagram, IBeaconSink sink)
+    {
+        switch (type)
+        {
+            case BeaconExtensionType.Probe:
+                HandleProbe(now, source, datagram, sink);
+                break;
+            case BeaconExtensionType.SyncChunk when _peers.Contains(source):
+                HandleSyncChunk(now, source, datagram);
+                break;
+            case BeaconExtensionType.PunchForward or BeaconExtensionType.PunchFound or BeaconExtensionType.ProbeForward when _peers.Contains(source):
+                HandleForward(now, source, type, datagram, sink);
+                break;
+        }
+    }
+
     private void HandleDiscover(DateTimeOffset now, UdpEndpoint source, ReadOnlySpan<byte> datagram, IBeaconSink sink)
     {
-        if (!BeaconDiscover.TryParse(datagram, out BeaconDiscover discover) || !_requests.TryTake(now, source.Ip, out _))
+        if (!BeaconDiscover.TryParse(datagram, out BeaconDiscover discover))
         {
             return;
         }
 
-        TryBind(now, discover.NodeId, source);
-        Span<byte> reply = stackalloc byte[BeaconDiscoverReply.MaxSize];
+        BeaconDiscoverExtension extension = default;
+        bool extended = _options.Extends && BeaconDiscoverExtension.TryParse(datagram, out extension);
+        if (!TakeRequest(now, source, extended ? extension.Cookie : 0, out bool verified))
+        {
+            return;
+        }
+
+        bool signed = verified && IsSigned(now, discover.NodeId, source, extension);
+        bool bound = TryBind(now, discover.NodeId, source, signed);
+        NodeEntry? entry = bound && _nodes.TryGet(discover.NodeId, out NodeEntry? found) ? found : null;
+        if (entry is not null)
+        {
+            entry.Received += datagram.Length;
+            if (verified || !entry.Verified)
+            {
+                // Once the node showed a cookie, nobody else sets its token.
+                entry.Token = extended ? extension.Token : 0;
+            }
+
+            entry.Verified |= verified;
+        }
+
+        Span<byte> reply = stackalloc byte[BeaconReplyExtension.MaxSize];
+        if (extended)
+        {
+            BeaconCapabilities capabilities = (_places.HasHidden ? BeaconCapabilities.OtherPort : 0)
+                | (_places.HasHiddenElsewhere && source.IsIPv4 == _places.OtherEndpoint.IsIPv4 ? BeaconCapabilities.OtherAddress : 0)
+                | (HasProbingPeer(source) ? BeaconCapabilities.OtherBeacon : 0)
+                | (entry is { Signed: true } ? BeaconCapabilities.KnowsSender : 0)
+                | (IsOverloaded(now) ? BeaconCapabilities.Overloaded : 0);
+            var answer = new BeaconReplyExtension(
+                extension.Token, Cookies.Make(now, source), capabilities, _places.Port1, _places.Port2, _places.Port3, _places.OtherEndpoint);
+            sink.Send(source, reply[..answer.Write(reply, source)]);
+            return;
+        }
+
         sink.Send(source, reply[..new BeaconDiscoverReply(source).Write(reply)]);
     }
 
-    private void HandlePunchRequest(DateTimeOffset now, UdpEndpoint source, ReadOnlySpan<byte> datagram, IBeaconSink sink)
+    // Two buckets for all strangers together keep a flood from eating the processor; whoever shows a cookie has a lane of its own beside them.
+    private bool TakeRequest(DateTimeOffset now, UdpEndpoint source, ulong cookie, out bool verified)
     {
-        if (!BeaconPunchRequest.TryParse(datagram, out BeaconPunchRequest punch)
-            || !_requests.TryTake(now, source.Ip, out _)
-            || !TryBind(now, punch.Requester, source)
-            || punch.Requester == punch.Target)
+        verified = false;
+        bool taken = _budget.TryTake(now, (UInt128)(byte)Budget.Unverified, out _);
+        if (cookie != 0 && _budget.TryTake(now, (UInt128)(byte)Budget.Cookies, out _))
         {
-            return;
+            verified = Cookies.Verify(now, source, cookie);
         }
 
-        bool allowed = MayPunch(now, punch, source);
-        if (_punches.Count < _options.MaxNodes)
-        {
-            _punches[(punch.Requester, punch.Target)] = now;
-        }
-
-        if (!allowed || !TryGetFresh(now, punch.Target, out NodeEntry? target) || !_commands.TryTake(now, punch.Target, out _))
-        {
-            return;
-        }
-
-        Span<byte> command = stackalloc byte[BeaconPunchCommand.MaxSize];
-        sink.Send(source, command[..new BeaconPunchCommand(target!.Source).Write(command)]);
-        sink.Send(target.Source, command[..new BeaconPunchCommand(source).Write(command)]);
-    }
-
-    // Nothing goes out to a stranger, also not to the target alone: its punch packets would show its address just as well.
-    private bool MayPunch(DateTimeOffset now, BeaconPunchRequest punch, UdpEndpoint source)
-    {
-        if (!Has(BeaconRules.PunchPrivacy) || _directory is null)
+        if ((taken || verified) && _requests.TryTake(now, source.Ip, out _))
         {
             return true;
         }
 
-        bool proven = _directory.HasProof(punch.Requester, source.Ip, now - _options.ProofAge);
-        bool mutual = _punches.TryGetValue((punch.Target, punch.Requester), out DateTimeOffset at) && now - at <= _options.MutualPunchWindow;
-        return proven && (mutual || _directory.MayPunch(punch.Requester, punch.Target));
+        Counters.CountLimited();
+        return false;
     }
 
-    private void HandleRelay(DateTimeOffset now, UdpEndpoint source, ReadOnlySpan<byte> datagram, IBeaconSink sink)
+    private bool IsSigned(DateTimeOffset now, uint id, UdpEndpoint source, BeaconDiscoverExtension extension)
     {
-        if (!BeaconRelay.TryParse(datagram, out BeaconRelay relay))
+        if (extension.Signature.IsEmpty || id == 0 || (TryGetFresh(now, id, out NodeEntry? entry) && entry!.Signed && entry.Source == source))
         {
-            return;
+            return false;
         }
 
-        bool fromBeacon = _peers.Contains(source);
-        bool fromSender = TryGetFresh(now, relay.Sender, out NodeEntry? sender) && sender!.Source == source;
-        if ((Has(BeaconRules.RelaySource) && !fromBeacon && !fromSender) || !_relayed.TryTake(now, relay.Sender, datagram.Length, out _))
-        {
-            return;
-        }
-
-        bool local = TryGetFresh(now, relay.Destination, out NodeEntry? destination);
-        bool elsewhere = _gossip.TryGet(relay.Destination, out UdpEndpoint beacon, out DateTimeOffset announced)
-            && (!Has(BeaconRules.Expiry) || now - announced <= _options.GossipLifetime);
-        if (local && !(elsewhere && IsOlderThanRebind(now, destination!)))
-        {
-            int length = BeaconRelayDeliver.WriteHeader(_scratch, relay.Sender);
-            relay.Frame.CopyTo(_scratch.AsSpan(length));
-            sink.Send(destination!.Source, _scratch.AsSpan(0, length + relay.Frame.Length));
-            RelayedCount++;
-        }
-        else if (elsewhere && !(fromBeacon && Has(BeaconRules.PeerSource)))
-        {
-            sink.Send(beacon, datagram);
-            RelayedCount++;
-        }
+        return _directory?.KeyOf(id) is { } key && _budget.TryTake(now, (UInt128)(byte)Budget.Signatures, _options.UnverifiedPerSecond / _options.SignaturesPerSecond, out _)
+            && extension.VerifySignature(id, key);
     }
 
-    private void HandleSync(DateTimeOffset now, UdpEndpoint source, ReadOnlySpan<byte> datagram)
+    private void HandleProbe(DateTimeOffset now, UdpEndpoint source, ReadOnlySpan<byte> datagram, IBeaconSink sink)
     {
-        if (!BeaconSync.TryParse(datagram, out BeaconSync sync) || (Has(BeaconRules.PeerSource) && !_peers.Contains(source)))
+        if (!BeaconProbe.TryParse(datagram, out BeaconProbe probe) || !_requests.TryTake(now, source.Ip, out _) || !Cookies.Verify(now, probe.Endpoint, probe.Cookie))
         {
             return;
         }
 
-        _gossip.Forget(source);
-        for (int i = 0; i < sync.Count; i++)
-        {
-            uint id = sync[i];
-            if (!TryGetFresh(now, id, out NodeEntry? entry) || (Has(BeaconRules.Expiry) && IsOlderThanRebind(now, entry!)))
-            {
-                _gossip.Add(id, source, now);
-            }
-        }
-    }
-
-    private void SendSync(IBeaconSink sink)
-    {
-        if (_peers.Count == 0)
+        // The endpoint's owner may differ from the sender in the port only: one node behind a NAT that maps each destination anew.
+        if (probe.Endpoint.Ip != source.Ip)
         {
             return;
         }
 
-        uint[] ids = [.. _nodes.Ids.Take(MaxSyncNodes)];
-        int length = BeaconSync.Write(_scratch, _options.BeaconId, ids);
-        foreach (UdpEndpoint peer in _peers)
+        Span<byte> message = stackalloc byte[BeaconProbeAnswer.MaxSize];
+        UdpEndpoint prober = default;
+        switch (probe.Kind)
         {
-            sink.Send(peer, _scratch.AsSpan(0, length));
+            case BeaconProbeKind.OtherPort when _places.HasHidden:
+                sink.Send(BeaconOrigin.Hidden, probe.Endpoint, message[..new BeaconProbeAnswer(probe.Kind, probe.Token, null).Write(message)]);
+                break;
+            case BeaconProbeKind.OtherAddress when _places.HasHiddenElsewhere:
+                sink.Send(BeaconOrigin.HiddenElsewhere, probe.Endpoint, message[..new BeaconProbeAnswer(probe.Kind, probe.Token, null).Write(message)]);
+                prober = _places.OtherEndpoint with { Port = 0 };
+                break;
+            case BeaconProbeKind.ToldPort when _places.Port1 != 0:
+                sink.Send(BeaconOrigin.Told, probe.Endpoint, message[..new BeaconProbeAnswer(probe.Kind, probe.Token, null).Write(message)]);
+                break;
+            case BeaconProbeKind.OtherBeacon when ProbingPeer(source) is { } peer:
+                SendForward(now, BeaconExtensionType.ProbeForward, 0, 0, probe.Token, probe.Endpoint, peer, sink);
+                prober = peer with { Port = 0 };
+                break;
+            default:
+                return;
         }
+
+        sink.Send(source, message[..new BeaconProbeAnswer(probe.Kind, probe.Token, prober).Write(message)]);
     }
 
     // Stores where a node is; false when another address holds the id and nothing speaks for this one.
-    private bool TryBind(DateTimeOffset now, uint id, UdpEndpoint source)
+    private bool TryBind(DateTimeOffset now, uint id, UdpEndpoint source, bool signed)
     {
         bool guarded = Has(BeaconRules.Rebinding);
         if (guarded && id == 0)
@@ -254,14 +276,16 @@ public sealed class BeaconMachine
             return false;
         }
 
-        bool proven = _directory?.HasProof(id, source.Ip, now - _options.ProofAge) == true;
+        bool proven = signed || _directory?.HasProof(id, source.Ip, now - _options.ProofAge) == true;
+        bool isSame = false;
         if (TryGetFresh(now, id, out NodeEntry? entry))
         {
             if (entry!.Source == source)
             {
+                isSame = true;
                 proven |= entry.Proven;
             }
-            else if (guarded && !MayRebind(now, id, source, entry, proven))
+            else if (guarded && !signed && !MayRebind(now, id, source, entry, proven))
             {
                 return false;
             }
@@ -271,18 +295,44 @@ public sealed class BeaconMachine
             _nodes.EvictOldest();
         }
 
-        _nodes.Set(id, source, proven, now);
+        NodeEntry kept = _nodes.Set(id, source, proven, now);
+        if (!isSame)
+        {
+            kept.Forget();
+        }
+
+        kept.Signed |= signed;
         _gossip.Remove(id);
         return true;
     }
 
-    // A proof counts against a proven entry only if it is newer: the old address was proved once, too.
+    // A proof counts against a proven entry only if it is newer: the old address was proved once, too. Against a signed one it does not count:
+    // others may share the address that the registry saw.
     private bool MayRebind(DateTimeOffset now, uint id, UdpEndpoint source, NodeEntry entry, bool proven) =>
         IsOlderThanRebind(now, entry)
-        || (proven && (!entry.Proven || _directory!.HasProof(id, source.Ip, entry.RefreshedAt + TimeSpan.FromTicks(1))));
+        || (proven && !entry.Signed && (!entry.Proven || _directory!.HasProof(id, source.Ip, entry.RefreshedAt + TimeSpan.FromTicks(1))));
 
     private bool IsOlderThanRebind(DateTimeOffset now, NodeEntry entry) => now - entry.RefreshedAt > _options.RebindAge;
 
     private bool TryGetFresh(DateTimeOffset now, uint id, out NodeEntry? entry) =>
         _nodes.TryGet(id, out entry) && (!Has(BeaconRules.Expiry) || now - entry.RefreshedAt <= _options.NodeLifetime);
+
+    // Whoever has not shown that the address is its own gets no more bytes there than came from there. Without a registry nobody but our own nodes can
+    // show it, so everybody is believed.
+    private bool MayReceive(NodeEntry entry, int bytes)
+    {
+        if (!Has(BeaconRules.Amplification) || _directory is null || entry.Verified || entry.Proven)
+        {
+            return true;
+        }
+
+        if (entry.Received < bytes)
+        {
+            Counters.CountUnverified(1);
+            return false;
+        }
+
+        entry.Received -= bytes;
+        return true;
+    }
 }

@@ -25,8 +25,11 @@ public enum BeaconRules
     /// <summary>Token buckets and table caps.</summary>
     Limits = 1 << 5,
 
+    /// <summary>An address that has not shown to be its node's gets no more bytes than came from it.</summary>
+    Amplification = 1 << 6,
+
     /// <summary>All rules.</summary>
-    Strict = (1 << 6) - 1,
+    Strict = (1 << 7) - 1,
 }
 
 /// <summary>What an operator may set.</summary>
@@ -37,6 +40,12 @@ public sealed record BeaconOptions
 
     /// <summary>Number in a cluster, sent in SYNC; 0 = stand-alone.</summary>
     public uint BeaconId { get; init; }
+
+    /// <summary>Answer the extensions of docs/wire.md.</summary>
+    public bool Extends { get; init; } = true;
+
+    /// <summary>Shared secret of the beacons of a cluster; empty = they know each other by address only.</summary>
+    public byte[] Key { get; init; } = [];
 
     /// <summary>Lifetime of a node entry: three refresh intervals of a reference daemon.</summary>
     public TimeSpan NodeLifetime { get; init; } = TimeSpan.FromSeconds(90);
@@ -58,6 +67,12 @@ public sealed record BeaconOptions
 
     /// <summary>DISCOVER and PUNCH_REQUEST per second and source address, with a burst of three times that.</summary>
     public int RequestsPerSecond { get; init; } = 20;
+
+    /// <summary>Requests per second of all that show no cookie together; as many cookies are looked at.</summary>
+    public int UnverifiedPerSecond { get; init; } = 20_000;
+
+    /// <summary>Signatures verified per second.</summary>
+    public int SignaturesPerSecond { get; init; } = 500;
 
     /// <summary>PUNCH_COMMAND per second and target, with a burst of twice that.</summary>
     public int PunchesPerSecond { get; init; } = 5;

@@ -31,6 +31,9 @@ internal sealed class GossipTable(int capacity)
         }
     }
 
+    /// <summary>A new list of this beacon begins; what the old one named stays until it is too old.</summary>
+    public void Begin(UdpEndpoint beacon) => _announced.Remove(beacon);
+
     public void Add(uint id, UdpEndpoint beacon, DateTimeOffset now)
     {
         if (_nodes.Count >= capacity && !_nodes.ContainsKey(id))

@@ -1,6 +1,6 @@
 namespace Pilot.Rendezvous.Beacon;
 
-/// <summary>What a beacon may ask the registry of the same process (spec 04 section 4.5).</summary>
+/// <summary>What a beacon may ask its registry (spec 04 section 4.5). Answers at once, from what is known.</summary>
 public interface IBeaconDirectory
 {
     /// <summary>True when the requester may learn the target's endpoint: consent, a shared network, or a public target.</summary>
@@ -11,4 +11,7 @@ public interface IBeaconDirectory
     /// <param name="address">IPv6 bits, IPv4 mapped.</param>
     /// <param name="since">Earliest time that counts.</param>
     bool HasProof(uint node, UInt128 address, DateTimeOffset since);
+
+    /// <summary>The node's Ed25519 key, 32 bytes; null when it is not known (yet).</summary>
+    byte[]? KeyOf(uint node) => null;
 }

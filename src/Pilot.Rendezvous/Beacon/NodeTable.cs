@@ -16,7 +16,7 @@ internal sealed class NodeTable
 
     public bool TryGet(uint id, [NotNullWhen(true)] out NodeEntry? entry) => _entries.TryGetValue(id, out entry);
 
-    public void Set(uint id, UdpEndpoint source, bool proven, DateTimeOffset now)
+    public NodeEntry Set(uint id, UdpEndpoint source, bool proven, DateTimeOffset now)
     {
         if (_entries.TryGetValue(id, out NodeEntry? entry))
         {
@@ -31,6 +31,14 @@ internal sealed class NodeTable
         entry.Proven = proven;
         entry.RefreshedAt = now;
         (proven ? _proven : _unproven).AddLast(entry.Place);
+        return entry;
+    }
+
+    public void Clear()
+    {
+        _entries.Clear();
+        _unproven.Clear();
+        _proven.Clear();
     }
 
     public void EvictOldest()
@@ -77,5 +85,30 @@ internal sealed class NodeEntry
     /// <summary>The registry saw the node at this address.</summary>
     public bool Proven { get; set; }
 
+    /// <summary>The node signed for this address.</summary>
+    public bool Signed { get; set; }
+
+    /// <summary>The node showed that it gets what is sent to this address.</summary>
+    public bool Verified { get; set; }
+
+    /// <summary>The token of the last DISCOVER of a node of ours; 0 for references.</summary>
+    public ulong Token { get; set; }
+
+    /// <summary>Bytes that came from this address and were not yet used up by bytes sent there.</summary>
+    public int Received { get; set; }
+
+    /// <summary>Frames dropped for want of time that it was not told about, and when it was told last.</summary>
+    public int Dropped { get; set; }
+
+    public DateTimeOffset ToldAt { get; set; }
+
     public LinkedListNode<NodeEntry> Place { get; }
+
+    /// <summary>The address is a new one: what was shown for the old one is gone.</summary>
+    public void Forget()
+    {
+        Signed = Verified = false;
+        Token = 0;
+        Received = 0;
+    }
 }

@@ -59,6 +59,9 @@ public sealed class RegistryMachine : IBeaconDirectory
     /// <inheritdoc/>
     public bool HasProof(uint node, UInt128 address, DateTimeOffset since) => Core.HasProof(node, address, since);
 
+    /// <inheritdoc/>
+    public byte[]? KeyOf(uint node) => Core.KeyOf(node);
+
     /// <summary>Serialises a response. Stateless, any thread. One that no reference client would accept becomes an error.</summary>
     internal static byte[] Encode(object response)
     {

@@ -133,6 +133,14 @@ internal sealed class RegistryService(RegistryMachine machine, SteadyClock clock
         }
     }
 
+    public byte[]? KeyOf(uint node)
+    {
+        lock (_owner)
+        {
+            return machine.KeyOf(node);
+        }
+    }
+
     private async Task<byte[]?> ChangeAsync(RegistryConnection connection, RegistryRequest request, Admission admission, SignatureVerdict verdict, long start)
     {
         object response;

@@ -15,6 +15,9 @@ internal enum NatKind
 
     /// <summary>A mapping of its own for each destination.</summary>
     Symmetric,
+
+    /// <summary>A mapping of its own for each destination address, filtered by address.</summary>
+    AddressMapped,
 }
 
 /// <summary>A NAT box: mapping, filtering, timeouts.</summary>
@@ -23,7 +26,18 @@ internal sealed class SimNat(NatKind kind, UInt128 publicIp, TimeSpan timeout, S
     private readonly Dictionary<(UdpEndpoint Inside, UdpEndpoint Destination), Mapping> _byInside = [];
     private readonly Dictionary<ushort, Mapping> _byPort = [];
 
-    public NatKind Kind => kind;
+    public NatKind Kind { get; set; } = kind;
+
+    /// <summary>Whether what the inside sends to the outside address comes back in.</summary>
+    public bool Hairpins { get; set; } = true;
+
+    /// <summary>Whether the outside port is the inside one where it is free.</summary>
+    public bool PreservesPort { get; set; }
+
+    /// <summary>Distance of a new port from the last one; 0 = random.</summary>
+    public int PortStep { get; set; }
+
+    private ushort _lastPort = (ushort)(20_000 + random.Next(30_000));
 
     public UInt128 PublicIp { get; private set; } = publicIp;
 
@@ -32,7 +46,7 @@ internal sealed class SimNat(NatKind kind, UInt128 publicIp, TimeSpan timeout, S
     /// <summary>The outside endpoint of a datagram on its way out; makes or renews the mapping.</summary>
     public UdpEndpoint Outbound(Instant now, UdpEndpoint inside, UdpEndpoint destination)
     {
-        (UdpEndpoint, UdpEndpoint) key = (inside, kind == NatKind.Symmetric ? destination : default);
+        (UdpEndpoint, UdpEndpoint) key = (inside, Kind == NatKind.Symmetric ? destination : Kind == NatKind.AddressMapped ? destination with { Port = 0 } : default);
         if (!_byInside.TryGetValue(key, out Mapping? mapping) || now >= mapping.UsedAt + timeout)
         {
             if (mapping is not null)
@@ -40,12 +54,12 @@ internal sealed class SimNat(NatKind kind, UInt128 publicIp, TimeSpan timeout, S
                 _byPort.Remove(mapping.Port);
             }
 
-            ushort port;
-            do
+            ushort port = PreservesPort ? inside.Port : (ushort)0;
+            while (port == 0 || _byPort.ContainsKey(port))
             {
-                port = (ushort)(20_000 + random.Next(40_000));
+                port = PortStep == 0 ? (ushort)(20_000 + random.Next(40_000)) : _lastPort += (ushort)PortStep;
             }
-            while (_byPort.ContainsKey(port));
+
             mapping = new Mapping(inside, port);
             _byInside[key] = mapping;
             _byPort[port] = mapping;
@@ -64,7 +78,7 @@ internal sealed class SimNat(NatKind kind, UInt128 publicIp, TimeSpan timeout, S
             return null;
         }
 
-        return kind == NatKind.FullCone || (mapping.Permits.TryGetValue(Permit(source), out Instant permitted) && now < permitted + timeout)
+        return Kind == NatKind.FullCone || (mapping.Permits.TryGetValue(Permit(source), out Instant permitted) && now < permitted + timeout)
             ? mapping.Inside
             : null;
     }
@@ -77,7 +91,7 @@ internal sealed class SimNat(NatKind kind, UInt128 publicIp, TimeSpan timeout, S
         _byPort.Clear();
     }
 
-    private UdpEndpoint Permit(UdpEndpoint remote) => kind == NatKind.Restricted ? new UdpEndpoint(remote.Ip, 0) : remote;
+    private UdpEndpoint Permit(UdpEndpoint remote) => Kind is NatKind.Restricted or NatKind.AddressMapped ? new UdpEndpoint(remote.Ip, 0) : remote;
 
     private sealed class Mapping(UdpEndpoint inside, ushort port)
     {

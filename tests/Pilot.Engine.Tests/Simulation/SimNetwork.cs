@@ -134,9 +134,9 @@ internal sealed class SimNetwork
     public void Inject(UdpEndpoint source, UdpEndpoint destination, byte[] bytes) =>
         After(TimeSpan.FromMilliseconds(1), () => Route(null, new SimDatagram(source, destination, bytes), isInjected: true));
 
-    internal void SendFrom(SimHost host, UdpEndpoint destination, byte[] bytes)
+    internal void SendFrom(SimHost host, UdpEndpoint source, UdpEndpoint destination, byte[] bytes)
     {
-        Sent?.Invoke(host, new SimDatagram(host.Local, destination, bytes));
+        Sent?.Invoke(host, new SimDatagram(source, destination, bytes));
         if (host.Nat is { } nat && _insideHosts.TryGetValue((nat, destination.Ip), out SimHost? neighbour))
         {
             var inside = new SimDatagram(host.Local, destination, bytes);
@@ -144,10 +144,9 @@ internal sealed class SimNetwork
             return;
         }
 
-        host.Up.Carry(new SimDatagram(host.Local, destination, bytes), carried =>
+        host.Up.Carry(new SimDatagram(source, destination, bytes), carried =>
         {
-            UdpEndpoint source = host.Nat?.Outbound(Now, carried.Source, carried.Destination) ?? carried.Source;
-            SimDatagram outside = carried with { Source = source };
+            SimDatagram outside = carried with { Source = host.Nat?.Outbound(Now, carried.Source, carried.Destination) ?? carried.Source };
             Tap?.Invoke(outside);
             Route(host, outside, isInjected: false);
         });
@@ -158,12 +157,12 @@ internal sealed class SimNetwork
         SimHost? target = null;
         if (_nats.TryGetValue(datagram.Destination.Ip, out SimNat? nat))
         {
-            if (nat.Inbound(Now, datagram.Destination.Port, datagram.Source) is { } inside)
+            if ((nat.Hairpins || from?.Nat != nat) && nat.Inbound(Now, datagram.Destination.Port, datagram.Source) is { } inside)
             {
                 target = _insideHosts.GetValueOrDefault((nat, inside.Ip));
             }
         }
-        else if (_publicHosts.TryGetValue(datagram.Destination.Ip, out SimHost? host) && host.Local.Port == datagram.Destination.Port)
+        else if (_publicHosts.TryGetValue(datagram.Destination.Ip, out SimHost? host) && (host.Local.Port == datagram.Destination.Port || host.OtherPorts.ContainsKey(datagram.Destination.Port)))
         {
             target = host;
         }
@@ -247,11 +246,17 @@ internal sealed class SimHost
         Down.Blackout(length);
     }
 
-    public void Send(UdpEndpoint destination, ReadOnlySpan<byte> bytes) => _network.SendFrom(this, destination, bytes.ToArray());
+    /// <summary>Further sockets of a public host, by port.</summary>
+    public Dictionary<ushort, Action<UdpEndpoint, byte[]>> OtherPorts { get; } = [];
+
+    public void Send(UdpEndpoint destination, ReadOnlySpan<byte> bytes) => _network.SendFrom(this, Local, destination, bytes.ToArray());
+
+    public void Send(ushort port, UdpEndpoint destination, ReadOnlySpan<byte> bytes) => _network.SendFrom(this, Local with { Port = port }, destination, bytes.ToArray());
 
     internal void Deliver(SimDatagram datagram)
     {
         // Each delivery has bytes of its own: receivers decrypt in place.
-        Received?.Invoke(datagram.Source, [.. datagram.Bytes]);
+        Action<UdpEndpoint, byte[]>? receiver = OtherPorts.Count > 0 && OtherPorts.TryGetValue(datagram.Destination.Port, out var other) ? other : Received;
+        receiver?.Invoke(datagram.Source, [.. datagram.Bytes]);
     }
 }

@@ -49,6 +49,9 @@ internal sealed class SimNode
 
     public bool IsPublic { get; set; }
 
+    /// <summary>Beacons other than the rendezvous'; empty = that one.</summary>
+    public List<UdpEndpoint> Beacons { get; } = [];
+
     public IReadOnlyList<ushort> Networks { get; init; } = [];
 
     /// <summary>Null while the process is down.</summary>
@@ -88,7 +91,8 @@ internal sealed class SimNode
         Book = new TrustBook(Identity, trusted, pending, extension) { AutoApprove = Book.AutoApprove };
         Book.SetNetworks(Networks);
         Node.SetTrust(Book.Snapshot);
-        Node.SetBeacons(Now, [_registry.Beacon]);
+        Node.SetBeacons(Now, Beacons.Count > 0 ? [.. Beacons] : [_registry.Beacon]);
+        Node.SetLocalEndpoints([Host.Local]);
         _polls = new PollSchedule();
         _wakeAt = Instant.Never;
         _listeners.Clear();

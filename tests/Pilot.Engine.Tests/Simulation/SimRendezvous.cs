@@ -14,11 +14,15 @@ namespace Pilot.Engine.Tests.Simulation;
 /// </summary>
 internal sealed class SimRendezvous : ISimRegistry, IBeaconSink
 {
+    private const ushort FirstPort = 9011;
+    private const ushort HiddenPort = 9099;
     private static readonly TimeSpan OneWay = TimeSpan.FromMilliseconds(20);
 
     private readonly SimNetwork _network;
     private readonly Dictionary<SimNode, RegistryConnection> _connections = [];
     private readonly SimHost _host;
+    private readonly SimHost _elsewhere;
+    private BeaconPlaces _places = BeaconPlaces.None;
     private RegistryMachine _registry;
     private BeaconMachine _beacon;
     private ushort _nextTcpPort = 30_000;
@@ -37,10 +41,33 @@ internal sealed class SimRendezvous : ISimRegistry, IBeaconSink
                 _beacon.Handle(_network.Wall, source, bytes, this);
             }
         };
+        _elsewhere = network.AddHost("rendezvous, other address", port: 9001, profile: new LinkProfile { Delay = TimeSpan.FromMilliseconds(5) });
+        SetPlaces(otherPorts: true, otherAddress: true);
         Tick();
     }
 
     public UdpEndpoint Beacon => _host.Local;
+
+    /// <summary>What the beacon has besides its own socket: ports at its address, another address.</summary>
+    public void SetPlaces(bool otherPorts, bool otherAddress)
+    {
+        _places = new BeaconPlaces(
+            otherPorts ? FirstPort : (ushort)0,
+            otherPorts ? (ushort)(FirstPort + 1) : (ushort)0,
+            otherPorts ? (ushort)(FirstPort + 2) : (ushort)0,
+            otherAddress ? _elsewhere.Local : default,
+            HasHidden: otherPorts,
+            HasHiddenElsewhere: otherAddress);
+        _beacon.SetPlaces(_places);
+        BeaconEcho echo = _beacon.NewEcho();
+        byte[] reply = new byte[BeaconReplyExtension.MaxSize];
+        _elsewhere.Received = (source, bytes) => _elsewhere.Send(source, reply.AsSpan(0, IsDown ? 0 : echo.Answer(_network.Wall, source, bytes, reply)));
+        for (int i = 0; i < 3; i++)
+        {
+            ushort port = (ushort)(FirstPort + i);
+            _host.OtherPorts[port] = (source, bytes) => _host.Send(port, source, reply.AsSpan(0, IsDown ? 0 : echo.Answer(_network.Wall, source, bytes, reply)));
+        }
+    }
 
     /// <summary>Neither registry nor beacon answer; connections are lost.</summary>
     public bool IsDown
@@ -59,6 +86,7 @@ internal sealed class SimRendezvous : ISimRegistry, IBeaconSink
         DropConnections();
         _registry = new RegistryMachine(new RegistryOptions(), _network.Wall);
         _beacon = new BeaconMachine(new BeaconOptions(), _registry, _network.Wall);
+        SetPlaces(_places.HasHidden, _places.HasHiddenElsewhere);
     }
 
     public void Register(SimNode node, Action<uint?> done)
@@ -173,6 +201,25 @@ internal sealed class SimRendezvous : ISimRegistry, IBeaconSink
         (response, _) => done(response?.NodeId ?? 0));
 
     void IBeaconSink.Send(UdpEndpoint destination, ReadOnlySpan<byte> datagram) => _host.Send(destination, datagram);
+
+    void IBeaconSink.Send(BeaconOrigin origin, UdpEndpoint destination, ReadOnlySpan<byte> datagram)
+    {
+        switch (origin)
+        {
+            case BeaconOrigin.Hidden:
+                _host.Send(HiddenPort, destination, datagram);
+                break;
+            case BeaconOrigin.HiddenElsewhere:
+                _elsewhere.Send(HiddenPort, destination, datagram);
+                break;
+            case BeaconOrigin.Told:
+                _host.Send(FirstPort, destination, datagram);
+                break;
+            default:
+                _host.Send(destination, datagram);
+                break;
+        }
+    }
 
     private void Tick()
     {

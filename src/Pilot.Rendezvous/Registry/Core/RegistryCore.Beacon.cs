@@ -12,4 +12,17 @@ internal sealed partial class RegistryCore
     /// <summary>True when the node registered or signed a request from this address since the given time.</summary>
     public bool HasProof(uint node, UInt128 address, DateTimeOffset since) =>
         State.TryGetLive(node, out NodeRecord? record) && record.ProofIp == address && record.ProofAt >= since;
+
+    /// <summary>The node's key, 32 bytes.</summary>
+    public byte[]? KeyOf(uint node)
+    {
+        if (!State.TryGetLive(node, out NodeRecord? record))
+        {
+            return null;
+        }
+
+        byte[] key = new byte[PublicKey.Size];
+        record.Key.Write(key);
+        return key;
+    }
 }
