@@ -16,6 +16,7 @@ public sealed partial class Node
     private const int TrustedSynRate = 5000;
 
     private readonly Dictionary<ConnectionKey, ConnectionEntry> _connections = [];
+    private readonly Dictionary<uint, Connection> _connectionsById = [];
     private readonly Dictionary<ushort, Listener> _listeners = [];
     private readonly Dictionary<ushort, int> _leases = [];
     private readonly Queue<ConnectionEntry> _news = new();
@@ -48,6 +49,12 @@ public sealed partial class Node
             }
         }
     }
+
+    /// <summary>Connections that are neither over nor waiting out their end.</summary>
+    public int OpenConnectionCount => _countedConnections;
+
+    /// <summary>The connection with this id (<see cref="Connection.Id"/>), TIME_WAIT included; null when there is none.</summary>
+    public Connection? FindConnection(uint id) => _connectionsById.GetValueOrDefault(id);
 
     /// <summary>The path that a connection's packets take now; null for a loop-back connection or an unknown one.</summary>
     public PathStatus? PathOf(Instant now, Connection connection) =>
@@ -259,6 +266,7 @@ public sealed partial class Node
     private void Add(Instant now, ConnectionEntry entry)
     {
         _connections.Add(entry.Key, entry);
+        _connectionsById.Add(entry.Connection.Id, entry.Connection);
         ref int lease = ref System.Runtime.InteropServices.CollectionsMarshal.GetValueRefOrAddDefault(_leases, entry.Key.LocalPort, out _);
         lease++;
         entry.IsCounted = true;
@@ -340,6 +348,7 @@ public sealed partial class Node
         entry.IsRemoved = true;
         Uncount(entry);
         _connections.Remove(entry.Key);
+        _connectionsById.Remove(entry.Connection.Id);
         _deadlines.Remove(entry);
         entry.Peer?.Connections.Remove(entry);
         if (_leases.TryGetValue(entry.Key.LocalPort, out int lease))
@@ -382,10 +391,11 @@ public sealed partial class Node
 
     private uint NextConnectionId()
     {
-        if (++_nextConnectionId == 0)
+        do
         {
-            _nextConnectionId = 1;
+            _nextConnectionId++;
         }
+        while (_nextConnectionId == 0 || _connectionsById.ContainsKey(_nextConnectionId));
 
         return _nextConnectionId;
     }

@@ -260,67 +260,6 @@ public sealed partial class Node
         _directory.Find(nodeId)?.Resolve.Unblock();
         return GetOrAddPeer(now, nodeId);
     }
-
-    private Peer GetOrAddPeer(Instant now, uint nodeId)
-    {
-        if (_peers.TryGetValue(nodeId, out Peer? peer))
-        {
-            return peer;
-        }
-
-        if (_peers.Count >= _options.MaxPeers)
-        {
-            EvictIdlePeers(now, TimeSpan.Zero);
-        }
-
-        peer = new Peer(_context, nodeId, now) { IsOurs = _directory.Find(nodeId) is { IsOurs: true } };
-        _peers.Add(nodeId, peer);
-        return peer;
-    }
-
-    /// <summary>Forgets peers without connections that were not used for long; when the table is full, the least recently used one.</summary>
-    private void EvictIdlePeers(Instant now, TimeSpan age)
-    {
-        Peer? oldest = null;
-        List<Peer>? idle = null;
-        foreach (Peer peer in _peers.Values)
-        {
-            if (peer.Connections.Count > 0)
-            {
-                continue;
-            }
-
-            Instant used = Instant.Max(peer.LastUsed, peer.LastReceived);
-            if (age > TimeSpan.Zero && now - used > age)
-            {
-                (idle ??= []).Add(peer);
-            }
-
-            if (oldest is null || used < Instant.Max(oldest.LastUsed, oldest.LastReceived))
-            {
-                oldest = peer;
-            }
-        }
-
-        idle?.ForEach(RemovePeer);
-        if (age == TimeSpan.Zero && oldest is not null)
-        {
-            RemovePeer(oldest);
-        }
-    }
-
-    private void RemovePeer(Peer peer)
-    {
-        _deadlines.Remove(peer);
-        peer.FailWaiters(ConnectionError.Aborted, null);
-        peer.Forget();
-        _deadlines.Remove(peer);
-        _peers.Remove(peer.NodeId);
-        if (peer.IsOurs)
-        {
-            _directory.GetOrAdd(peer.NodeId).IsOurs = true;
-        }
-    }
 }
 
 /// <summary>A peer as the host may show it.</summary>

@@ -40,8 +40,8 @@ internal sealed partial class NodeHost
     {
         var statistics = Node.Statistics;
         return new EngineCounters(
-            Node.Connections.Count(IsActive),
-            Node.GetPeers(Now).Count,
+            Node.OpenConnectionCount,
+            Node.PeerCount,
             Node.ListenerCount,
             (long)statistics.BytesSent,
             (long)statistics.BytesReceived,
@@ -52,7 +52,7 @@ internal sealed partial class NodeHost
     }
 
     /// <summary>Whether there is a key for this peer now.</summary>
-    public bool HasTunnel(uint nodeId) => Node.GetPeers(Now).Any(peer => peer.NodeId == nodeId && peer.IsEncrypted);
+    public bool HasTunnel(uint nodeId) => Node.HasTunnel(nodeId);
 
     public PeersData Peers(Func<uint, bool> isTrusted)
     {
@@ -68,7 +68,7 @@ internal sealed partial class NodeHost
 
     public bool Disconnect(uint id)
     {
-        if (Node.Connections.FirstOrDefault(connection => connection.Id == id) is not { } found || !IsActive(found))
+        if (Node.FindConnection(id) is not { } found || !IsActive(found))
         {
             return false;
         }
@@ -85,7 +85,7 @@ internal sealed partial class NodeHost
             return result;
         }
 
-        if (Node.Connections.FirstOrDefault(connection => connection.Id == id) is not { } found)
+        if (Node.FindConnection(id) is not { } found)
         {
             return null;
         }
