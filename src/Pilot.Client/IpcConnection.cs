@@ -119,12 +119,7 @@ internal sealed class IpcConnection : IDisposable
         try
         {
             IsIdle = false;
-            ReadOnlySpan<byte> rest = Encode(request).Span;
-            while (!rest.IsEmpty)
-            {
-                rest = rest[_socket.Send(rest)..];
-            }
-
+            Send(request);
             IpcReply? reply;
             while (!TryTakeLine(out reply, direct: true) || reply!.Event is not null)
             {
@@ -143,6 +138,32 @@ internal sealed class IpcConnection : IDisposable
             }
 
             IsIdle = true;
+            return reply;
+        }
+        catch (SocketException e)
+        {
+            throw Lost(e);
+        }
+    }
+
+    /// <summary>The same for a command that the daemon answers when it is done, however long that takes: its own time limits hold.</summary>
+    public IpcReply RequestHandOver(IpcRequest request)
+    {
+        try
+        {
+            Send(request);
+            IpcReply? reply;
+            while (!TryTakeLine(out reply) || reply!.Event is not null)
+            {
+                int received = _socket.Receive(_lines.GetMemory().Span);
+                if (received == 0)
+                {
+                    throw Lost(null);
+                }
+
+                _lines.Advance(received);
+            }
+
             return reply;
         }
         catch (SocketException e)
@@ -185,6 +206,15 @@ internal sealed class IpcConnection : IDisposable
     {
         ReadOnlyMemory<byte> line = DirectJson.Write(request);
         return line.Length - 1 <= IpcProtocol.MaxLineLength ? line : throw new PilotException(IpcErrorCode.TooLarge, "request exceeds 1 MiB");
+    }
+
+    private void Send(IpcRequest request)
+    {
+        ReadOnlySpan<byte> rest = Encode(request).Span;
+        while (!rest.IsEmpty)
+        {
+            rest = rest[_socket.Send(rest)..];
+        }
     }
 
     private bool TryTakeLine(out IpcReply? reply, bool direct = false)

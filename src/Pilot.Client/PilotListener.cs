@@ -37,6 +37,10 @@ public sealed class PilotListener : IAsyncDisposable
         _client.HandOverAsync(
             new IpcRequest { Cmd = IpcCommand.Accept, Port = Port, TimeoutMs = PilotClient.Milliseconds(timeout) }, progress: null, cancellationToken);
 
+    /// <summary>Waits for the next incoming stream on the calling thread, as <see cref="PilotClient.Dial"/> does.</summary>
+    /// <exception cref="PilotException"><c>cancelled</c> when the binding ended.</exception>
+    public PilotStream Accept() => _client.HandOver(new IpcRequest { Cmd = IpcCommand.Accept, Port = Port });
+
     /// <summary>Incoming streams, one after the other, until cancelled.</summary>
     public async IAsyncEnumerable<PilotStream> AcceptAllAsync([EnumeratorCancellation] CancellationToken cancellationToken = default)
     {

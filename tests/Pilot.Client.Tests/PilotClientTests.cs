@@ -108,6 +108,54 @@ public sealed class PilotClientTests
     }
 
     [Fact]
+    public async Task A_stream_can_be_opened_and_used_on_the_calling_thread()
+    {
+        await using FakeDaemon daemon = new();
+        daemon.Replies[IpcCommand.Dial] = _ => FakeDaemon.Raw(1);
+        daemon.Streams[IpcCommand.Dial] = FakeDaemon.EchoAsync;
+        daemon.Replies[IpcCommand.ConnResult] = _ => FakeDaemon.Result("closed");
+        await using PilotClient client = daemon.NewClient();
+        await Task.Factory.StartNew(
+            () =>
+            {
+                using PilotStream stream = client.Dial("agent-b", 7, TimeSpan.FromSeconds(5));
+                stream.Write("hello"u8);
+                Span<byte> echo = stackalloc byte[5];
+                stream.ReadExactly(echo);
+                Assert.Equal("hello"u8, echo);
+                stream.CompleteWrites();
+                Assert.Equal(0, stream.Read(echo));
+            },
+            Token,
+            TaskCreationOptions.LongRunning,
+            TaskScheduler.Default);
+        IpcRequest request = daemon.Requests.First(r => r.Cmd == IpcCommand.Dial);
+        Assert.Equal(("agent-b", (ushort?)7, 5000), (request.To, request.Port, request.TimeoutMs));
+    }
+
+    [Fact]
+    public async Task Blocking_calls_tell_a_refusal_and_a_daemon_that_is_not_there()
+    {
+        await using FakeDaemon daemon = new();
+        daemon.Replies[IpcCommand.Dial] = _ => FakeDaemon.Fail(IpcErrorCode.Refused, "connection refused");
+        daemon.Replies[IpcCommand.Listen] = _ => FakeDaemon.Data("{\"port\":1000,\"backlog\":64}");
+        daemon.Replies[IpcCommand.Accept] = _ => FakeDaemon.Raw(3);
+        daemon.Streams[IpcCommand.Accept] = (socket, _) => FakeDaemon.SendAllAsync(socket, "hi"u8.ToArray());
+        await using PilotClient client = daemon.NewClient();
+        Assert.Equal(IpcErrorCode.Refused, Assert.Throws<PilotException>(() => client.Dial("2", 7)).Code);
+        await using PilotListener listener = await client.ListenAsync(1000, cancellationToken: Token);
+        using (PilotStream stream = listener.Accept())
+        {
+            byte[] buffer = new byte[2];
+            stream.ReadExactly(buffer);
+            Assert.Equal("hi"u8, buffer);
+        }
+
+        await using PilotClient nobody = new(new PilotClientOptions { SocketPath = Path.Combine(Path.GetTempPath(), Guid.NewGuid().ToString("N")) });
+        Assert.Throws<PilotNotRunningException>(() => nobody.Dial("2", 7));
+    }
+
+    [Fact]
     public async Task Bytes_behind_the_reply_line_belong_to_the_stream()
     {
         await using FakeDaemon daemon = new();

@@ -82,8 +82,9 @@ public sealed class IpcServerTests : IDisposable
         var reply = await client.ReadReplyAsync();
         Assert.True(reply.Raw);
         Assert.True(reply.HasId(9));
-        var (socket, early) = await _commands.Taken.Task.WaitAsync(TimeSpan.FromSeconds(20), TestContext.Current.CancellationToken);
-        using (socket)
+        var taken = await _commands.Taken.Task.WaitAsync(TimeSpan.FromSeconds(20), TestContext.Current.CancellationToken);
+        var early = taken.Early;
+        using (var socket = new Socket(new SafeSocketHandle(taken.Socket.Descriptor, ownsHandle: true)))
         {
             var received = early.Length > 0 ? early : new byte[5];
             if (early.Length == 0)
@@ -163,7 +164,7 @@ public sealed class IpcServerTests : IDisposable
 
         public TaskCompletionSource Release { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-        public TaskCompletionSource<(Socket Socket, byte[] Early)> Taken { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        public TaskCompletionSource<HandedOver> Taken { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
         public async Task<CommandOutcome> ExecuteAsync(IpcRequest request, IpcSession session, CancellationToken cancellation)
         {
@@ -188,7 +189,7 @@ public sealed class IpcServerTests : IDisposable
                     throw new InvalidOperationException("made up");
                 case "raw":
                     return new CommandOutcome.HandOver(
-                        new RawReply { Conn = 1, Local = "l", Remote = "r" }, (socket, early) => Taken.SetResult((socket, early)), () => Taken.SetCanceled(CancellationToken.None));
+                        new RawReply { Conn = 1, Local = "l", Remote = "r" }, Take, () => Taken.SetCanceled(CancellationToken.None));
                 default:
                     break;
             }
@@ -196,6 +197,12 @@ public sealed class IpcServerTests : IDisposable
             var reply = new ArrayBufferWriter<byte>();
             IpcLine.WriteSuccess(reply, request.Id, new EmptyData(), IpcJson.Context.EmptyData);
             return new CommandOutcome.Line(reply.WrittenMemory);
+        }
+
+        private void Take(in HandedOver client)
+        {
+            Loop!.Unwatch(client.Token);
+            Taken.SetResult(client);
         }
 
         public bool IsSubscribed(IpcSession session) => false;

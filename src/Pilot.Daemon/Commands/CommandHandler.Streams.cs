@@ -57,7 +57,7 @@ internal sealed partial class CommandHandler
         var reply = await context.Host.Loop.AskAsync(() => context.Host.Describe(connection)).ConfigureAwait(false);
         return new CommandOutcome.HandOver(
             reply with { SetupMs = setup, Hostname = hostname.Length > 0 ? hostname : reply.Hostname },
-            (socket, early) => context.Host.Attach(connection, socket, early),
+            (in client) => context.Host.Attach(connection, client),
             () => context.Host.Discard(connection));
     }
 

@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Logging;
+using Pilot.Daemon.Ipc;
 using Pilot.Daemon.Loop;
 using Pilot.Daemon.Streams;
 using Pilot.Engine;
@@ -14,18 +15,22 @@ namespace Pilot.Daemon.Host;
 /// </summary>
 internal sealed partial class NodeHost
 {
+    private static readonly TimeSpan RestAfter = TimeSpan.FromSeconds(3);
+
     private readonly ILogger _logger;
     private readonly Dictionary<ushort, BoundPort> _ports = [];
     private readonly Dictionary<long, PingOperation> _pings = [];
     private readonly HashSet<StreamBridge> _bridges = [];
     private readonly ConnectionResults _results = new();
     private readonly Dictionary<uint, List<Action<NodeEvent>>> _watchers = [];
+    private readonly RestingMemory _memory;
     private long _nextToken;
 
     public NodeHost(EngineLoop loop, ILogger logger)
     {
         Loop = loop;
         _logger = logger;
+        _memory = new RestingMemory(loop, RestAfter);
         loop.EventSink = OnEvent;
     }
 
@@ -61,29 +66,18 @@ internal sealed partial class NodeHost
     /// <summary>Tells the node that a connection was used.</summary>
     public void Touch(Connection connection) => Node.Touch(Now, connection);
 
-    /// <summary>Hands the socket of a client over to a stream.</summary>
-    public void Attach(Connection connection, System.Net.Sockets.Socket socket, ReadOnlySpan<byte> early)
+    /// <summary>Hands a client's connection over to a stream.</summary>
+    public void Attach(Connection connection, in HandedOver client)
     {
         StreamBridge? bridge = null;
-        try
+        bridge = new StreamBridge(Loop, connection, client, ended =>
         {
-            bridge = new StreamBridge(Loop, connection, socket, early, ended =>
+            _results.Add(Now, ended);
+            if (bridge is not null)
             {
-                _results.Add(Now, ended);
-                if (bridge is not null)
-                {
-                    _bridges.Remove(bridge);
-                }
-            });
-        }
-        catch (IOException exception)
-        {
-            // The system refuses to watch one more descriptor.
-            _logger.LogError("stream {ConnId} cannot be served: {Error}", connection.Id, exception.Message);
-            socket.Dispose();
-            Discard(connection);
-            return;
-        }
+                _bridges.Remove(bridge);
+            }
+        });
 
         if (_results.Find(connection.Id) is null)
         {
@@ -142,6 +136,7 @@ internal sealed partial class NodeHost
     private void OnEvent(NodeEvent nodeEvent)
     {
         CountSoon();
+        _memory.Note();
         switch (nodeEvent.Kind)
         {
             case NodeEventKind.Connection:

@@ -1,4 +1,3 @@
-using System.Net.Sockets;
 using Pilot.Ipc;
 
 namespace Pilot.Daemon.Ipc;
@@ -9,11 +8,11 @@ internal abstract record CommandOutcome
     /// <summary>A finished reply line.</summary>
     public sealed record Line(ReadOnlyMemory<byte> Bytes) : CommandOutcome;
 
-    /// <summary>The connection becomes a stream: after the reply line is flushed, the socket is given to <paramref name="Take"/> with the bytes that came early; <paramref name="Abandon"/> is called instead when the client went away. Both on the loop thread.</summary>
+    /// <summary>The connection becomes a stream: after the reply line is flushed, the connection is given to <paramref name="Take"/>; <paramref name="Abandon"/> is called instead when the client went away. Both on the loop thread.</summary>
     public sealed record HandOver(RawReply Reply, HandOverAction Take, Action Abandon) : CommandOutcome;
 }
 
-internal delegate void HandOverAction(Socket socket, byte[] early);
+internal delegate void HandOverAction(in HandedOver client);
 
 /// <summary>Executes commands. Called on the loop thread; must not block it.</summary>
 internal interface ICommandHandler

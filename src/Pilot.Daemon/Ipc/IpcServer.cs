@@ -1,4 +1,4 @@
-using System.Net.Sockets;
+using System.Runtime.InteropServices;
 using Microsoft.Extensions.Logging;
 using Pilot.Daemon.Loop;
 using Pilot.Daemon.Polling;
@@ -66,17 +66,12 @@ internal sealed class IpcServer : IReadinessHandler
     /// <summary>Takes one client; when more wait, the listener stays readable.</summary>
     public void OnReady(in Readiness readiness)
     {
-        Socket client;
-        try
+        if (LocalSocket.Accept((int)_socket.Listener.Handle, out var error) is not { } client)
         {
-            client = _socket.Listener.Accept();
-        }
-        catch (SocketException exception)
-        {
-            if (exception.SocketErrorCode is not (SocketError.WouldBlock or SocketError.ConnectionAborted))
+            if (error != Libc.ErrorAgain && error != Libc.ErrorInterrupted && error != Libc.ErrorConnectionAborted)
             {
                 // Out of descriptors: the listener stays readable, so it rests for a while instead of spinning.
-                Logger.LogWarning("ipc accept failed: {Error}", exception.Message);
+                Logger.LogWarning("ipc accept failed: {Error}", Marshal.GetPInvokeErrorMessage(error));
                 _loop.ChangeInterest(_token, Interest.None);
                 _loop.StartTimer(SweepInterval, () => _loop.ChangeInterest(_token, Interest.Read));
             }
@@ -84,15 +79,25 @@ internal sealed class IpcServer : IReadinessHandler
             return;
         }
 
-        if (_sessions.Count >= MaxClients || !IpcSocket.IsOwner(client))
+        if (_sessions.Count >= MaxClients || !client.BelongsToOwner())
         {
             Logger.LogWarning("ipc client refused: {Reason}", _sessions.Count >= MaxClients ? "too many clients" : "it belongs to another user");
             client.Dispose();
             return;
         }
 
-        client.Blocking = false;
-        var session = new IpcSession(this, client);
+        IpcSession session;
+        try
+        {
+            session = new IpcSession(this, client);
+        }
+        catch (IOException exception)
+        {
+            Logger.LogWarning("ipc client refused: {Reason}", exception.Message);
+            client.Dispose();
+            return;
+        }
+
         _sessions.Add(session);
         session.OnReady(new Readiness(_token, IsReadable: true, IsWritable: false, IsHangUp: false)); // most send their first line with the connect
     }

@@ -1,5 +1,4 @@
 using System.Buffers;
-using System.Net.Sockets;
 using Microsoft.Extensions.Logging;
 using Pilot.Daemon.Host;
 using Pilot.Daemon.Loop;
@@ -20,14 +19,14 @@ internal sealed class IpcSession : IReadinessHandler, IDisposable
     internal const int MaxLinesInRow = 64; // then the rest of the loop's turn comes first
 
     private readonly IpcServer _server;
-    private readonly Socket _socket;
+    private readonly LocalSocket _socket;
     private readonly int _token;
     private readonly LineBuffer _lines = new();
     private readonly Queue<ReadOnlyMemory<byte>> _output = new();
     private readonly CancellationTokenSource _gone = new();
     private ReadOnlyMemory<byte> _writing;
     private long _outputBytes;
-    private Interest _interest = Interest.Read;
+    private Interest _interest = Interest.Read | Interest.HangUp;
     private CommandOutcome.HandOver? _handOver;
     private int _running;
     private bool _isBlocked; // an in-order command runs: the next line waits
@@ -35,12 +34,14 @@ internal sealed class IpcSession : IReadinessHandler, IDisposable
     private bool _failed; // the client broke the protocol: it gets the reason and is closed
     private bool _isClosed;
     private int _linesInRow;
+    private bool _shedsRead; // bytes came while none were wanted: they would wake the loop again and again
 
-    public IpcSession(IpcServer server, Socket socket)
+    /// <exception cref="IOException">The system refuses to watch one more descriptor.</exception>
+    public IpcSession(IpcServer server, LocalSocket socket)
     {
         _server = server;
         _socket = socket;
-        _token = server.Loop.Watch((int)socket.Handle, this, Interest.Read);
+        _token = server.Loop.Watch(socket.Descriptor, this, _interest);
     }
 
     /// <summary>When the client began to leave output unread; null when all is written.</summary>
@@ -72,6 +73,7 @@ internal sealed class IpcSession : IReadinessHandler, IDisposable
     {
         if (readiness.IsReadable)
         {
+            _shedsRead = !WantsBytes;
             Read();
         }
 
@@ -100,7 +102,8 @@ internal sealed class IpcSession : IReadinessHandler, IDisposable
         }
 
         _isClosed = true;
-        Leave();
+        _server.Remove(this);
+        _server.Loop.UnwatchClosing(_token);
         _gone.Cancel();
         _gone.Dispose();
         _handOver?.Abandon();
@@ -109,35 +112,28 @@ internal sealed class IpcSession : IReadinessHandler, IDisposable
         _server.Commands.SessionClosed(this);
     }
 
-    private void Leave()
-    {
-        _server.Remove(this);
-        _server.Loop.Unwatch(_token);
-    }
-
     private void Continue()
     {
         if (!_isClosed)
         {
             ProcessLines();
-            Read();
-            Settle();
+            Settle(); // what the socket holds is reported again, now that it is wanted
         }
     }
 
     private void Read()
     {
-        for (var reads = 0; reads < MaxReadsPerTurn && !_isClosed && _handOver is null && !_inputEnded && CanStart; reads++)
+        for (var reads = 0; reads < MaxReadsPerTurn && !_isClosed && WantsBytes; reads++)
         {
-            var count = _socket.Receive(_lines.GetMemory().Span, SocketFlags.None, out var error);
-            if (error == SocketError.WouldBlock)
+            var room = _lines.GetMemory().Span;
+            var count = _socket.Read(room, out var error);
+            if (count < 0)
             {
-                return;
-            }
+                if (error != Libc.ErrorAgain && error != Libc.ErrorInterrupted)
+                {
+                    Dispose();
+                }
 
-            if (error != SocketError.Success)
-            {
-                Dispose();
                 return;
             }
 
@@ -147,10 +143,17 @@ internal sealed class IpcSession : IReadinessHandler, IDisposable
                 return;
             }
 
+            var isEmptied = count < room.Length;
             _lines.Advance(count);
             ProcessLines();
+            if (isEmptied)
+            {
+                return;
+            }
         }
     }
+
+    private bool WantsBytes => _handOver is null && !_inputEnded && CanStart;
 
     private bool CanStart => !_isBlocked && _running < MaxConcurrent && _outputBytes < PauseBytes && _linesInRow < MaxLinesInRow;
 
@@ -329,15 +332,20 @@ internal sealed class IpcSession : IReadinessHandler, IDisposable
                 break;
             }
 
-            var count = _socket.Send(_writing.Span, SocketFlags.None, out var error);
-            if (error == SocketError.WouldBlock)
+            var count = _socket.Write(_writing.Span, out var error);
+            if (count < 0 && error == Libc.ErrorInterrupted)
+            {
+                continue;
+            }
+
+            if (count < 0 && error == Libc.ErrorAgain)
             {
                 UnreadSince ??= MonotonicClock.Now;
                 _server.WantSweep();
                 break;
             }
 
-            if (error != SocketError.Success)
+            if (count < 0)
             {
                 Dispose();
                 return;
@@ -360,12 +368,12 @@ internal sealed class IpcSession : IReadinessHandler, IDisposable
         if (isFlushed && _handOver is { } handOver)
         {
             _isClosed = true; // for this server; the socket lives on as a stream's
-            Leave();
+            _server.Remove(this);
             _gone.Dispose();
             var early = _lines.Remaining.ToArray();
             _lines.Dispose();
             _server.Commands.SessionClosed(this);
-            handOver.Take(_socket, early);
+            handOver.Take(new HandedOver(_socket, _token, _interest, early));
             return;
         }
 
@@ -376,9 +384,14 @@ internal sealed class IpcSession : IReadinessHandler, IDisposable
         }
 
         var wanted = Interest.HangUp;
-        if (_handOver is null && !_inputEnded && CanStart)
+        if (WantsBytes)
         {
             wanted |= Interest.Read;
+            _shedsRead = false;
+        }
+        else if (!_shedsRead)
+        {
+            wanted |= _interest & Interest.Read; // mostly the next command comes when it is wanted again: two system calls saved
         }
 
         if (!isFlushed)

@@ -1,5 +1,4 @@
 using System.Net.Sockets;
-using Pilot.Daemon.Polling;
 using Pilot.Daemon.State;
 
 namespace Pilot.Daemon.Ipc;
@@ -12,8 +11,6 @@ internal sealed class IpcSocket : IDisposable
 {
     private const int Backlog = 512;
     private const int LongestPath = 100; // bytes; the system's limit is 104 to 108 and the temporary name is a little longer
-    private const int SocketLevel = 1; // SOL_SOCKET, Linux
-    private const int PeerCredentialsOption = 17; // SO_PEERCRED, Linux
 
     private readonly LockFile _lock;
 
@@ -65,24 +62,6 @@ internal sealed class IpcSocket : IDisposable
             taken?.Dispose();
             throw;
         }
-    }
-
-    /// <summary>Whether the process at the other end belongs to our user or to root. Systems without this check rely on the file mode.</summary>
-    public static bool IsOwner(Socket client)
-    {
-        if (!OperatingSystem.IsLinux())
-        {
-            return true;
-        }
-
-        Span<byte> credentials = stackalloc byte[12]; // struct ucred: pid, uid, gid
-        if (client.GetRawSocketOption(SocketLevel, PeerCredentialsOption, credentials) < credentials.Length)
-        {
-            return false;
-        }
-
-        var user = BitConverter.ToUInt32(credentials[4..]);
-        return user == 0 || user == Libc.EffectiveUserId();
     }
 
     /// <summary>Stops listening, removes the socket file and gives the path back.</summary>

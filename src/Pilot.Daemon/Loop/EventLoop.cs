@@ -120,6 +120,18 @@ internal class EventLoop : IDisposable
     /// <summary>Reads the clock again: for work whose begin is measured and that did not stand at the begin of the turn.</summary>
     public void RefreshNow() => Now = MonotonicClock.Now;
 
+    /// <summary>From now on another one takes the readiness of a watched descriptor.</summary>
+    public void ChangeHandler(int token, IReadinessHandler handler) => _watched[token] = (_watched[token].Descriptor, handler);
+
+    /// <summary>Ends the watch of a descriptor that is closed next, and that nobody else holds.</summary>
+    public void UnwatchClosing(int token)
+    {
+        if (_watched.Remove(token, out var entry))
+        {
+            _poller.Forget(entry.Descriptor);
+        }
+    }
+
     /// <summary>Ends a watch; to be called before the descriptor is closed.</summary>
     public void Unwatch(int token)
     {

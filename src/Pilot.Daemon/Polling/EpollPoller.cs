@@ -84,6 +84,8 @@ internal sealed class EpollPoller : IPoller
         }
     }
 
+    public void Forget(int descriptor) => _resting.Remove(descriptor); // the system takes closed ones out by itself
+
     public unsafe int Wait(Span<Readiness> ready, TimeSpan timeout)
     {
         var events = stackalloc byte[MaxEvents * 16];

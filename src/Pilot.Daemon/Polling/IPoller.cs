@@ -31,6 +31,9 @@ internal interface IPoller : IDisposable
 
     void Remove(int descriptor);
 
+    /// <summary>Ends the watch of a descriptor that is closed next, and that nobody else holds.</summary>
+    void Forget(int descriptor);
+
     /// <summary>Waits for readiness, a wake-up or the timeout (infinite when negative). Returns the number of filled entries.</summary>
     int Wait(Span<Readiness> ready, TimeSpan timeout);
 

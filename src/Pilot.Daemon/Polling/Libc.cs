@@ -9,6 +9,7 @@ internal static partial class Libc
     public const int ErrorInterrupted = 4; // EINTR, Linux and macOS
     public const int ErrorNoEntry = 2; // ENOENT
     public static readonly int ErrorAgain = OperatingSystem.IsLinux() ? 11 : 35; // EAGAIN
+    public static readonly int ErrorConnectionAborted = OperatingSystem.IsLinux() ? 103 : 53; // ECONNABORTED
     public const int ErrorNoSystemCall = 38; // ENOSYS, Linux
 
     [StructLayout(LayoutKind.Sequential)]

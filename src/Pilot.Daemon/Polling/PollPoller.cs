@@ -66,6 +66,8 @@ internal sealed class PollPoller : IPoller
         _tokens.RemoveAt(last);
     }
 
+    public void Forget(int descriptor) => Remove(descriptor);
+
     public unsafe int Wait(Span<Readiness> ready, TimeSpan timeout)
     {
         var entries = CollectionsMarshal.AsSpan(_entries);

@@ -1,5 +1,5 @@
-using System.Net.Sockets;
 using System.Runtime.InteropServices;
+using Pilot.Daemon.Ipc;
 using Pilot.Daemon.Loop;
 using Pilot.Daemon.Polling;
 using Pilot.Engine.Streams;
@@ -18,12 +18,12 @@ internal sealed class StreamBridge : IStreamOwner, IReadinessHandler
 
     private readonly EngineLoop _loop;
     private readonly Connection _connection;
-    private readonly Socket _socket;
+    private readonly LocalSocket _socket;
     private readonly Action<Connection> _onEnd;
     private readonly int _descriptor;
     private readonly int _token;
     private int _nextRead = ChunkPool.ChunkSize; // grows with what comes
-    private Interest _interest = Interest.Read;
+    private Interest _interest;
     private bool _clientEnded; // the client ended its direction, everything it wrote was read
     private bool _clientGone; // the client closed both directions, or its socket failed
     private bool _clientTold; // the client was told that the peer's direction is over
@@ -32,21 +32,22 @@ internal sealed class StreamBridge : IStreamOwner, IReadinessHandler
     private bool _isReleased;
     private bool _isEndTold; // _onEnd was called
 
-    /// <summary>Takes over a socket that is in non-blocking mode and free of other users. Loop thread.</summary>
-    /// <param name="early">Bytes that the client sent before the hand-over was complete.</param>
+    /// <summary>Takes over a client's connection. Loop thread.</summary>
     /// <param name="onEnd">Called when the stream is over, also after the client went away.</param>
-    public StreamBridge(EngineLoop loop, Connection connection, Socket socket, ReadOnlySpan<byte> early, Action<Connection> onEnd)
+    public StreamBridge(EngineLoop loop, Connection connection, in HandedOver client, Action<Connection> onEnd)
     {
         _loop = loop;
         _connection = connection;
-        _socket = socket;
+        _socket = client.Socket;
         _onEnd = onEnd;
         connection.Owner = this;
-        _descriptor = (int)socket.Handle;
-        _token = loop.Watch(_descriptor, this, Interest.Read);
-        if (!early.IsEmpty)
+        _descriptor = client.Socket.Descriptor;
+        _token = client.Token;
+        _interest = client.Interest;
+        loop.ChangeHandler(_token, this);
+        if (client.Early.Length > 0)
         {
-            connection.Write(loop.Now, early); // at most one line buffer: always smaller than an empty send buffer
+            connection.Write(loop.Now, client.Early); // at most one line buffer: always smaller than an empty send buffer
             loop.Node.Touch(loop.Now, connection);
         }
 
@@ -218,7 +219,7 @@ internal sealed class StreamBridge : IStreamOwner, IReadinessHandler
         if (_connection.IsReadEnded && !_clientTold && !_clientGone)
         {
             _clientTold = true;
-            Shutdown(SocketShutdown.Send);
+            _clientGone |= !_socket.EndWriting(); // it closed at the same moment
         }
     }
 
@@ -226,7 +227,7 @@ internal sealed class StreamBridge : IStreamOwner, IReadinessHandler
     private void RefuseClient()
     {
         _clientEnded = true;
-        Shutdown(SocketShutdown.Receive);
+        _clientGone |= !_socket.EndReading();
     }
 
     private void Settle()
@@ -263,7 +264,7 @@ internal sealed class StreamBridge : IStreamOwner, IReadinessHandler
             wanted |= Interest.Write;
         }
 
-        if (_clientEnded)
+        if (_clientEnded || wanted != Interest.None)
         {
             wanted |= Interest.HangUp; // it may go away for good
         }
@@ -278,7 +279,7 @@ internal sealed class StreamBridge : IStreamOwner, IReadinessHandler
     private void Release()
     {
         _isReleased = true;
-        _loop.Unwatch(_token);
+        _loop.UnwatchClosing(_token);
         _socket.Dispose();
         TellEnd();
     }
@@ -289,18 +290,6 @@ internal sealed class StreamBridge : IStreamOwner, IReadinessHandler
         {
             _isEndTold = true;
             _onEnd(_connection);
-        }
-    }
-
-    private void Shutdown(SocketShutdown how)
-    {
-        try
-        {
-            _socket.Shutdown(how);
-        }
-        catch (SocketException)
-        {
-            _clientGone = true; // it closed at the same moment
         }
     }
 }

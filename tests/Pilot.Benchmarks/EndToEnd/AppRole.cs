@@ -58,6 +58,17 @@ internal static class AppRole
                     _ = EchoAsync(await pilot.ListenAsync(ushort.Parse(port)).ConfigureAwait(false));
                     Console.WriteLine("ready");
                     break;
+                case ["echo-blocking", var port]:
+                    var bound = await pilot.ListenAsync(ushort.Parse(port)).ConfigureAwait(false);
+                    _ = OnThread(() => Echo(bound));
+                    Console.WriteLine("ready");
+                    break;
+                case ["dial-blocking", var peer, var port, var count]:
+                    await OnThread(() => Print(Sample(int.Parse(count), () => DialOnce(pilot, peer, ushort.Parse(port), sendsMessage: false)))).ConfigureAwait(false);
+                    break;
+                case ["message-blocking", var peer, var port, var count]:
+                    await OnThread(() => Print(Sample(int.Parse(count), () => DialOnce(pilot, peer, ushort.Parse(port), sendsMessage: true)))).ConfigureAwait(false);
+                    break;
                 case ["ping", var peer, var count]:
                     await PingAsync(pilot, peer, int.Parse(count)).ConfigureAwait(false);
                     break;
@@ -250,6 +261,21 @@ internal static class AppRole
         }
     }
 
+    /// <summary>One stream after the other, on one thread.</summary>
+    private static void Echo(PilotListener listener)
+    {
+        var buffer = new byte[MessageSize];
+        while (true)
+        {
+            using var stream = listener.Accept();
+            int count;
+            while ((count = stream.Read(buffer)) > 0)
+            {
+                stream.Write(buffer.AsSpan(0, count));
+            }
+        }
+    }
+
     private static async Task PingAsync(PilotClient pilot, string peer, int count)
     {
         var reported = new double[count];
@@ -277,6 +303,32 @@ internal static class AppRole
         }
 
         return samples;
+    }
+
+    private static double[] Sample(int count, Func<double> sample)
+    {
+        var samples = new double[count];
+        for (var i = 0; i < count; i++)
+        {
+            samples[i] = sample();
+            Thread.Sleep(DialInterval);
+        }
+
+        return samples;
+    }
+
+    private static double DialOnce(PilotClient pilot, string peer, ushort port, bool sendsMessage)
+    {
+        Span<byte> message = stackalloc byte[MessageSize];
+        var start = Stopwatch.GetTimestamp();
+        using var stream = pilot.Dial(peer, port);
+        if (sendsMessage)
+        {
+            stream.Write(message);
+            stream.ReadExactly(message);
+        }
+
+        return Stopwatch.GetElapsedTime(start).TotalMicroseconds;
     }
 
     private static async Task<double> DialOnceAsync(PilotClient pilot, string peer, ushort port, bool sendsMessage)

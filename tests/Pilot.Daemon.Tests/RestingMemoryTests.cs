@@ -1,0 +1,34 @@
+using Microsoft.Extensions.Logging.Abstractions;
+using Pilot.Daemon.Host;
+using Pilot.Daemon.Loop;
+
+namespace Pilot.Daemon.Tests;
+
+public sealed class RestingMemoryTests
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+
+    [Fact]
+    public async Task Memory_is_given_back_once_when_nothing_happens_any_more()
+    {
+        using var loop = new EventLoop("test", NullLogger.Instance);
+        var released = new SemaphoreSlim(0);
+        var memory = new RestingMemory(loop, TimeSpan.FromMilliseconds(20), () => released.Release());
+        loop.Start();
+        var garbage = new byte[2 << 20][];
+        for (var i = 0; i < garbage.Length; i += 1 << 16)
+        {
+            garbage[i] = new byte[1 << 16];
+        }
+
+        await loop.AskAsync(() =>
+        {
+            memory.Note();
+            memory.Note();
+            return true;
+        });
+        Assert.True(await released.WaitAsync(Patience, TestContext.Current.CancellationToken));
+        Assert.Equal(0, released.CurrentCount);
+        GC.KeepAlive(garbage);
+    }
+}
