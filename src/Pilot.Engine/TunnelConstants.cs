@@ -94,7 +94,7 @@ internal static class TunnelConstants
     /// <summary>A path that we send on and hear nothing from is pinged after this time, while the peer is heard elsewhere: it may have moved.</summary>
     public static readonly TimeSpan OtherPathDoubt = Ms(300);
 
-    /// <summary>Silence of a reference after its stream data before the path is pinged (own choice: leaves time for the verdict and the relay before it gives up, 02 §9.3).</summary>
+    /// <summary>Silence of a peer after its stream data before the path is pinged (own choice: with a reference it leaves time for the verdict and the relay before it gives up, 02 §9.3).</summary>
     public static readonly TimeSpan HushLimit = Ms(1_000);
 
     /// <summary>Least wait for those pongs before a new exchange (01 §15.1 item 5).</summary>

@@ -48,13 +48,14 @@ internal sealed partial class Peer
     }
 
     /// <summary>
-    /// Stream data came. When a reference falls silent after that, it has either said everything, or its way to us is gone;
-    /// in that case it gives the stream up after eight transmissions (3 s on a fast path, spec 02 section 9.3), and only a frame
-    /// of ours on another path leads it there. A receiver has nothing outstanding that would tell, so it asks.
+    /// Stream data came. When the peer falls silent after that, it has either said everything, or its way to us is gone, for
+    /// instance because our own NAT was restarted: then only a packet of ours can tell it, and the beacon, where we are now.
+    /// A reference besides gives the stream up after eight transmissions (3 s on a fast path, spec 02 section 9.3), and only a
+    /// frame of ours on another path leads it there. A receiver has nothing outstanding that would tell, so it asks.
     /// </summary>
     public void OnStreamData(Instant now)
     {
-        if (!IsOurs && _hushAt == Instant.Never)
+        if (_hushAt == Instant.Never)
         {
             _hushAt = now + TunnelConstants.HushLimit;
             _context.Rescheduled(this);
@@ -116,9 +117,9 @@ internal sealed partial class Peer
             _hedgedFrames = 0;
             _reviewAt = now + path.DoubtWait;
             ProbeAll(now);
-            if (path.Kind == PathKind.Relay)
+            if (RelayPath(now) is { } relay)
             {
-                _context.Beacons.Suspect(now, path.Endpoint);
+                _context.Beacons.Suspect(now, relay.Endpoint); // when our own way out has changed, it relays nothing for us until it knows
             }
         }
     }
@@ -254,6 +255,10 @@ internal sealed partial class Peer
         if (_hushAt == Instant.Never && Paths.Best is { } path)
         {
             Probe(now, path);
+            if (IsOurs)
+            {
+                OnSentExpectingAnswer(now); // no pong is an answer missing, and leads to the other paths
+            }
         }
     }
 

@@ -52,7 +52,7 @@ public sealed class NatRoamingTests(ITestOutputHelper output) : NatFaults(output
         await pair.UntilRouteAsync(direct: true);
         await using RunningTransfer transfer = await RunningTransfer.StartAsync(pair.A, pair.B, Port);
         transfer.TakeLongestSilence();
-        pair.A.Site.Kernel!.Rebind(30_000);
+        await pair.A.Site.Kernel!.RebindAsync(30_000);
         await transfer.FlowsAsync();
         Note("kernel NAT rebound", transfer.TakeLongestSilence());
         Note("direct again", await pair.UntilRouteAsync(direct: true));

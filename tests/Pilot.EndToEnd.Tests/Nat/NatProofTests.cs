@@ -63,7 +63,7 @@ public sealed class NatProofTests
         using Socket socket = port.OpenUdp();
         IPEndPoint before = await probe.SeenAsync(socket, 0);
         Assert.Equal(before, await probe.SeenAsync(socket, 0));
-        port.Kernel!.Rebind(30_000);
+        await port.Kernel!.RebindAsync(30_000);
         IPEndPoint after = await probe.SeenAsync(socket, 0);
         Assert.Equal(before.Address, after.Address);
         Assert.InRange(after.Port, 30_000, 30_999);

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Pilot.EndToEnd.Tests.Lab;
 using Pilot.EndToEnd.Tests.Nat.Wire;
 
 namespace Pilot.EndToEnd.Tests.Nat.Machines;
@@ -57,10 +58,11 @@ internal sealed class KernelNat : IDisposable
     }
 
     /// <summary>Forgets every mapping, UDP and TCP; the next ones get other ports.</summary>
-    public void Rebind(int firstPort)
+    public async Task RebindAsync(int firstPort)
     {
         Load(string.Create(CultureInfo.InvariantCulture, $"to :{firstPort}-{firstPort + 999}"));
-        Router.Ip($"link set {Wan} down"); // masquerade forgets what went over an interface that goes down
+        Router.Ip($"link set {Wan} down"); // masquerade forgets what went over an interface that goes down, a little later
+        await Wait.UntilAsync("the kernel has forgotten", () => !Router.Run(Remembers));
         Router.Ip($"link set {Wan} up", $"route replace default dev {Wan}");
     }
 
@@ -70,6 +72,14 @@ internal sealed class KernelNat : IDisposable
         + (peer is null ? string.Empty : $"add rule ip cut forward ip saddr {peer} meta l4proto udp drop\nadd rule ip cut forward ip daddr {peer} meta l4proto udp drop\n"));
 
     public void Dispose() => Router.Dispose();
+
+    private bool Remembers()
+    {
+        const string Table = "/proc/thread-self/net/nf_conntrack"; // not in every kernel
+        return File.Exists(Table)
+            ? File.ReadLines(Table).Any(line => line.Contains($"dst={Outside} ", StringComparison.Ordinal))
+            : File.ReadAllText("/proc/sys/net/netfilter/nf_conntrack_count").Trim() != "0";
+    }
 
     private void Load(string ports)
     {
