@@ -73,6 +73,7 @@ public sealed partial class Node
                     }
                 }
 
+                CheckBeacon(now);
                 break;
             case BeaconMessageType.PunchCommand when BeaconPunchCommand.TryParse(datagram, out BeaconPunchCommand command):
                 BeaconPunchCommandExtension? extension = BeaconPunchCommandExtension.TryParse(datagram, out BeaconPunchCommandExtension given) ? given : null;

@@ -23,6 +23,7 @@ public sealed partial class Node
     private readonly List<ushort> _networks = [];
     private TokenBucket _repairs = new(TunnelConstants.RepairRate, TunnelConstants.RepairRate);
     private TrustSnapshot _trust = TrustSnapshot.Empty;
+    private UdpEndpoint? _relayBeacon;
     private Instant _sweepAt;
 
     /// <summary>Creates a node that ignores tunnel frames until <see cref="SetRegistered"/>.</summary>
@@ -99,6 +100,7 @@ public sealed partial class Node
     public void HandleTimeout(Instant now)
     {
         _context.Beacons.HandleTimeout(now, _context.NodeId, _context.Identity, _context.Output, _context.Events);
+        CheckBeacon(now);
         // Bounded by what was due when we began: an item that stays due is served again at the next call.
         for (int budget = _deadlines.Count; budget > 0 && _deadlines.TakeDue(now) is { } item; budget--)
         {
@@ -135,6 +137,19 @@ public sealed partial class Node
             _synTrusted.Sweep(now);
             _datagramSources.Sweep(now);
             EvictIdlePeers(now, TunnelConstants.UseLifetime * 6);
+        }
+    }
+
+    /// <summary>Tells the peers when the beacon that relays for us is another one than before.</summary>
+    private void CheckBeacon(Instant now)
+    {
+        if (_context.Beacons.Current != _relayBeacon)
+        {
+            _relayBeacon = _context.Beacons.Current;
+            foreach (Peer peer in _peers.Values)
+            {
+                peer.OnBeaconChanged(now);
+            }
         }
     }
 

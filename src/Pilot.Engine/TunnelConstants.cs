@@ -66,6 +66,9 @@ internal static class TunnelConstants
     /// <summary>Silence of a node of ours with frames outstanding before its path is doubted: four round trips, at least this (own choice; the switch is to be over in 3 s, 04 §8.2 item 3).</summary>
     public static readonly TimeSpan MinDoubtSilence = Ms(600);
 
+    /// <summary>A timer that fires so late shows that the own process had no processor: nobody else's silence (own choice).</summary>
+    public static readonly TimeSpan OwnStall = Ms(150);
+
     /// <summary>Least time that a doubted path has to answer before another one takes over; else two round trips.</summary>
     public static readonly TimeSpan MinDoubtWait = Ms(200);
 

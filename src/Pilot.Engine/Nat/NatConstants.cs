@@ -27,11 +27,11 @@ internal static class NatConstants
     /// <summary>Tried when the first of <see cref="Silences"/> is too long.</summary>
     public static readonly TimeSpan ShortSilence = Ms(20_000);
 
-    /// <summary>Largest step between two ports that still counts as a rule.</summary>
-    public const int MaxPortStep = 64;
+    /// <summary>Largest step between two ports that still counts as a rule: random ports come so near one time in 2,000.</summary>
+    public const int MaxPortStep = 16;
 
-    /// <summary>Ports that follow each other by the same step before the next ones are predicted.</summary>
-    public const int MinPortsInRow = 3;
+    /// <summary>Ports that follow each other by the same step before the next ones are predicted: what one beacon with two ports shows.</summary>
+    public const int MinPortsInRow = 2;
 
     /// <summary>Mappings remembered.</summary>
     public const int MaxObservations = 16;

@@ -63,6 +63,15 @@ internal sealed partial class Peer
         return list;
     }
 
+    /// <summary>Another beacon relays for us from now on: peers that are reached by relay, or not at all, get a path through it.</summary>
+    public void OnBeaconChanged(Instant now)
+    {
+        if (_current is not null && IsInUse(now) && Paths.Best is null or { Kind: PathKind.Relay } && (IsOurs || Paths.IsRelayUsed) && RelayPath(now) is { } relay)
+        {
+            Probe(now, relay);
+        }
+    }
+
     /// <summary>Asks the beacon to make both sides punch.</summary>
     public void RequestPunch(Instant now)
     {

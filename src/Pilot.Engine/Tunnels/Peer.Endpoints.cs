@@ -25,7 +25,7 @@ internal sealed partial class Peer
             return;
         }
 
-        var message = new EndpointsMessage(wantsAnswer, (byte)_context.Beacons.Nat.Type, _context.ReachableEndpoints(now));
+        var message = new EndpointsMessage(wantsAnswer, (byte)_context.Beacons.Nat.Type, _context.ReachableEndpoints());
         Span<byte> payload = stackalloc byte[EndpointsMessage.MaxSize];
         int length = message.Write(payload);
         var header = new PacketHeader

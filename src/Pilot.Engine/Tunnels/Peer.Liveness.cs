@@ -183,6 +183,13 @@ internal sealed partial class Peer
             return;
         }
 
+        if (IsOurs && _silenceStep == SilenceStep.PingPath && now - _silenceAt > TunnelConstants.OwnStall)
+        {
+            // We slept, not the peer: what it sent in the meantime may wait in our socket.
+            _silenceAt = now + SilenceLimit;
+            return;
+        }
+
         if (!IsOurs && _awaiting < 2)
         {
             _silenceAt = now + TunnelConstants.SilenceLimit;

@@ -75,7 +75,7 @@ internal sealed class TunnelContext(Identity identity, IRandomSource random, Ins
     }
 
     /// <summary>Where a peer of ours may reach us: what beacons see, what the host knows, and what our NAT is likely to do next.</summary>
-    public IReadOnlyList<(EndpointSource Source, UdpEndpoint Endpoint)> ReachableEndpoints(Instant now)
+    public IReadOnlyList<(EndpointSource Source, UdpEndpoint Endpoint)> ReachableEndpoints()
     {
         var list = new List<(EndpointSource, UdpEndpoint)>();
         void Add(EndpointSource source, UdpEndpoint? endpoint)
@@ -92,6 +92,11 @@ internal sealed class TunnelContext(Identity identity, IRandomSource random, Ins
         foreach (UdpEndpoint endpoint in OwnEndpoints)
         {
             Add(endpoint.IsPrivate || endpoint.IsLinkLocal ? EndpointSource.Lan : EndpointSource.Other, endpoint);
+        }
+
+        foreach (UdpEndpoint endpoint in Beacons.Predicted(TunnelConstants.MaxPredictedPunches))
+        {
+            Add(EndpointSource.Predicted, endpoint);
         }
 
         return list;

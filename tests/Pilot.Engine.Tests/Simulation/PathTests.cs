@@ -137,6 +137,26 @@ public class PathTests
         simulation.Expect(() => PathOf(a, b) == PathKind.Direct, TimeSpan.FromSeconds(5), "the direct path again");
     });
 
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(-1)]
+    public void The_ports_of_a_symmetric_nat_that_counts_are_guessed(int step) => Simulation.RunReal(97_900, 10, simulation =>
+    {
+        SimNat symmetric = simulation.Network.AddNat(NatKind.Symmetric);
+        symmetric.PortStep = step;
+        SimNode a = simulation.AddNode("a", Line, symmetric);
+        SimNode b = simulation.AddNode("b", Line, simulation.Network.AddNat(NatKind.PortRestricted));
+        simulation.Settle();
+        simulation.Network.Run(TimeSpan.FromSeconds(10));
+        Assert.Equal((Nat.NatType.Symmetric, Nat.NatType.PortRestrictedCone), (a.Node!.Nat.Type, b.Node!.Nat.Type));
+        simulation.Handshake(a, b);
+        bool isForward = simulation.Network.Seed % 2 == 0;
+        simulation.Complete(TimeSpan.FromSeconds(20), isForward ? a.Transfer(b, 20_000, isEcho: true) : b.Transfer(a, 20_000, isEcho: true));
+        simulation.Expect(() => PathOf(a, b) == PathKind.Direct && PathOf(b, a) == PathKind.Direct, TimeSpan.FromSeconds(30), "a direct path");
+        Assert.True(Assert.Single(a.Node.GetPeers(a.Now)).Path!.Value.IsPunched);
+    });
+
     [Fact]
     public void Lists_show_every_path_with_its_figures() => Simulation.Run(97_800, 1, simulation =>
     {
