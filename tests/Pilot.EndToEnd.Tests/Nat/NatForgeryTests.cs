@@ -134,6 +134,13 @@ public sealed class NatForgeryTests
         yield return [.. "PILK"u8, .. node, .. RandomNumberGenerator.GetBytes(32)];
         yield return data;
         yield return [.. "PILP"u8];
+        yield return [2, 4, .. address, .. "PXB1"u8, .. RandomNumberGenerator.GetBytes(40)]; // our extensions (docs/wire.md)
+        yield return [4, 4, .. address, .. "PXB1"u8, .. node, .. RandomNumberGenerator.GetBytes(20)];
+        for (byte type = 8; type <= 15; type++)
+        {
+            yield return [type, .. node, .. address, .. RandomNumberGenerator.GetBytes(30)];
+            yield return [type, .. RandomNumberGenerator.GetBytes(40)];
+        }
     }
 
     /// <summary>What a beacon might believe of a stranger who claims to be one of the two.</summary>
@@ -148,5 +155,11 @@ public sealed class NatForgeryTests
         yield return [3, 0, 0, 0x7f, 0xff, .. nodes[4..]]; // as somebody else for B
         yield return [5, .. nodes, .. "PILS"u8, .. RandomNumberGenerator.GetBytes(80)]; // RELAY as A to B
         yield return [7, 0, 0, 0, 9, 0, 1, .. nodes[4..]]; // SYNC: B is here
+        yield return [1, .. nodes[4..], .. "PXB1"u8, .. RandomNumberGenerator.GetBytes(90)]; // our extensions (docs/wire.md): as if signed
+        yield return [3, .. nodes, .. "PXB1"u8, .. RandomNumberGenerator.GetBytes(20)];
+        for (byte type = 8; type <= 15; type++)
+        {
+            yield return [type, .. nodes, .. RandomNumberGenerator.GetBytes(40)];
+        }
     }
 }
