@@ -19,6 +19,7 @@ using Pilot.Engine;
 using Pilot.Engine.Streams;
 using Pilot.Engine.Trust;
 using Pilot.Protocol;
+using Pilot.Flags;
 
 namespace Pilot.Daemon;
 

@@ -37,24 +37,27 @@ internal readonly record struct SignatureTask(uint Signer, PublicKey Key, string
     public SignatureState Known { get; init; }
 
     /// <summary>Verifies signature and new key. Stateless, any thread.</summary>
-    public SignatureVerdict Verify() => VerifySignature() with { NewKeyIsInvalid = NewKey is { } key && !CurvePoint.IsValid(key) };
+    public SignatureVerdict Verify() => (Glance(out byte[] signature) ?? VerifySignature(signature)) with { NewKeyIsInvalid = NewKey is { } key && !CurvePoint.IsValid(key) };
 
-    // About 60 microseconds of processor time when a signature is there.
-    private SignatureVerdict VerifySignature()
+    /// <summary>The verdict when it takes no cryptography; null when it does.</summary>
+    public SignatureVerdict? Glance() => NewKey is null ? Glance(out _) : null;
+
+    private SignatureVerdict? Glance(out byte[] signature)
     {
+        signature = [];
         if (Known != SignatureState.NotChecked)
         {
             return new SignatureVerdict(Known, Signer, Key, 0);
         }
 
-        if (Fresh is { } fresh)
+        if (Fresh is not null)
         {
-            return new SignatureVerdict(fresh.Verify(Key) ? SignatureState.Valid : SignatureState.Invalid, Signer, Key, 0) { Fresh = true };
+            return null;
         }
 
         if (Signer == 0)
         {
-            return default;
+            return default(SignatureVerdict);
         }
 
         if (Signature.Length == 0)
@@ -62,14 +65,23 @@ internal readonly record struct SignatureTask(uint Signer, PublicKey Key, string
             return new SignatureVerdict(SignatureState.Missing, Signer, Key, 0);
         }
 
-        if (!StandardBase64.TryDecode(Signature, out byte[]? signature))
+        if (!StandardBase64.TryDecode(Signature, out byte[]? decoded))
         {
             return new SignatureVerdict(SignatureState.BadEncoding, Signer, Key, Base64Errors.FirstIllegalByte(Signature));
         }
 
-        if (KnownValid is { } known && signature.AsSpan().SequenceEqual(known))
+        signature = decoded;
+        return KnownValid is { } known && signature.AsSpan().SequenceEqual(known)
+            ? new SignatureVerdict(SignatureState.Valid, Signer, Key, 0) { Bytes = known }
+            : null;
+    }
+
+    // About 60 microseconds of processor time.
+    private SignatureVerdict VerifySignature(byte[] signature)
+    {
+        if (Fresh is { } fresh)
         {
-            return new SignatureVerdict(SignatureState.Valid, Signer, Key, 0) { Bytes = known };
+            return new SignatureVerdict(fresh.Verify(Key) ? SignatureState.Valid : SignatureState.Invalid, Signer, Key, 0) { Fresh = true };
         }
 
         Span<byte> key = stackalloc byte[PublicKey.Size];

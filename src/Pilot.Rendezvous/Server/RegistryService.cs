@@ -9,7 +9,7 @@ namespace Pilot.Rendezvous.Server;
 /// The registry for many connections at once. Parsing, signatures and serialisation run on the caller's thread; only the decision itself,
 /// a few microseconds, holds the lock that makes the machine single-writer. What changes durable state goes through the <see cref="WriteLane"/>.
 /// </summary>
-internal sealed class RegistryService(RegistryMachine machine, SteadyClock clock) : IBeaconDirectory
+internal sealed class RegistryService(RegistryMachine machine, SteadyClock clock, VerificationLanes lanes) : IBeaconDirectory
 {
     private readonly Lock _owner = new();
 
@@ -59,19 +59,31 @@ internal sealed class RegistryService(RegistryMachine machine, SteadyClock clock
             admission = machine.Core.Admit(clock.Now, connection, request!);
         }
 
-        SignatureVerdict verdict = admission.Signature.Verify();
+        return admission.Signature.Glance() is { } verdict
+            ? DecideAsync(connection, request!, admission, verdict, start)
+            : new ValueTask<byte[]?>(VerifyAsync(connection, request!, admission, start));
+    }
+
+    private async Task<byte[]?> VerifyAsync(RegistryConnection connection, RegistryRequest request, Admission admission, long start)
+    {
+        SignatureVerdict verdict = await lanes.VerifyAsync(admission.Signature).ConfigureAwait(false);
+        return await DecideAsync(connection, request, admission, verdict, start).ConfigureAwait(false);
+    }
+
+    private ValueTask<byte[]?> DecideAsync(RegistryConnection connection, RegistryRequest request, Admission admission, SignatureVerdict verdict, long start)
+    {
         object response;
         lock (_owner)
         {
-            if (Lane is not null && admission.Refusal is null && machine.Core.MayChange(connection, request!, verdict))
+            if (Lane is not null && admission.Refusal is null && machine.Core.MayChange(connection, request, verdict))
             {
-                return new ValueTask<byte[]?>(ChangeAsync(connection, request!, admission, verdict, start));
+                return new ValueTask<byte[]?>(ChangeAsync(connection, request, admission, verdict, start));
             }
 
-            response = machine.Core.Execute(clock.Now, connection, request!, admission, verdict);
+            response = machine.Core.Execute(clock.Now, connection, request, admission, verdict);
         }
 
-        return ValueTask.FromResult<byte[]?>(Answer(request!, response, start));
+        return ValueTask.FromResult<byte[]?>(Answer(request, response, start));
     }
 
     public void Disconnect(RegistryConnection connection)

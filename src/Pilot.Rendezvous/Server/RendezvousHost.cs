@@ -100,12 +100,14 @@ internal sealed class RendezvousHost : IAsyncDisposable
         IPEndPoint? httpAddress,
         X509Certificate2? certificate)
     {
-        var registry = new RegistryService(registryMachine, clock);
+        var lanes = new VerificationLanes();
+        var registry = new RegistryService(registryMachine, clock, lanes);
         SharedExchange? exchange = store is PostgresEventStore shared ? new SharedExchange(shared, registry, clock) : null;
         WebApplicationBuilder builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
         builder.Logging.ClearProviders().AddSerilog(log).AddFilter("Microsoft", LogLevel.Warning);
         builder.Services.AddSingleton(clock);
         builder.Services.AddSingleton(registry);
+        builder.Services.AddSingleton(_ => lanes); // by a factory, so that it is disposed of with the rest
         builder.Services.AddSingleton(settings.Connections);
         builder.Services.AddSingleton<OpenConnections>();
         builder.Services.AddSingleton<RegistryTimers>();

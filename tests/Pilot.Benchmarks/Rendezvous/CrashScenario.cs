@@ -4,6 +4,7 @@ using System.Net;
 using System.Net.Sockets;
 using System.Text;
 using Pilot.Protocol;
+using Pilot.Rendezvous.Tests.Server;
 
 namespace Pilot.Benchmarks.Rendezvous;
 
@@ -14,8 +15,12 @@ internal static class CrashScenario
     private const int MostMilliseconds = 400; // of load before the kill
     private const int Checked = 200; // answered writes read back per round, the newest; all of them in the last
 
-    public static async Task<int> RunAsync(int rounds)
+    /// <param name="rounds">Kills.</param>
+    /// <param name="postgres">The store is a PostgreSQL database, which is killed with the server in every second round.</param>
+    public static async Task<int> RunAsync(int rounds, bool postgres)
     {
+        await using var database = postgres ? await PostgresServer.StartAsync().ConfigureAwait(false) : null;
+        var store = database?.ConnectionString ?? string.Empty;
         var directory = Directory.CreateTempSubdirectory("pilot-crash");
         var random = new Random(20261121);
         var answered = new List<(string Key, uint Id)>();
@@ -24,16 +29,26 @@ internal static class CrashScenario
         {
             for (var round = 1; round <= rounds; round++)
             {
-                using var server = await RendezvousUnderTest.StartAsync(directory.FullName, string.Empty, "-limit-registrations", "0", "-limit-unsigned", "0", "-limit-queries", "0").ConfigureAwait(false);
+                using var server = await RendezvousUnderTest.StartAsync(directory.FullName, store, "-limit-registrations", "0", "-limit-unsigned", "0", "-limit-queries", "0").ConfigureAwait(false);
                 Check(server.Registry, round == rounds ? answered : answered[Math.Max(0, answered.Count - Checked)..], round);
                 using var stop = new CancellationTokenSource();
                 var writers = Enumerable.Range(0, Writers).Select(_ => Task.Run(() => Write(server.Registry, stop.Token))).ToArray();
                 await Task.Delay(random.Next(5, MostMilliseconds)).ConfigureAwait(false);
+                if (database is not null && round % 2 == 0)
+                {
+                    await database.KillAsync().ConfigureAwait(false);
+                }
+
                 server.Kill();
                 await stop.CancelAsync().ConfigureAwait(false);
                 foreach (var batch in await Task.WhenAll(writers).ConfigureAwait(false))
                 {
                     answered.AddRange(batch);
+                }
+
+                if (database is not null && round % 2 == 0)
+                {
+                    await database.BeginAsync().ConfigureAwait(false);
                 }
 
                 compactions += server.Output.Split("store compacted").Length - 1;
@@ -43,7 +58,7 @@ internal static class CrashScenario
                 }
             }
 
-            using (var last = await RendezvousUnderTest.StartAsync(directory.FullName, string.Empty, "-limit-queries", "0").ConfigureAwait(false))
+            using (var last = await RendezvousUnderTest.StartAsync(directory.FullName, store, "-limit-queries", "0").ConfigureAwait(false))
             {
                 Check(last.Registry, answered, rounds + 1);
             }

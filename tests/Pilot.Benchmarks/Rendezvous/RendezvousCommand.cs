@@ -6,7 +6,7 @@ using Pilot.Rendezvous.Tests.Server;
 
 namespace Pilot.Benchmarks.Rendezvous;
 
-/// <summary><c>rendezvous [--nodes N] [--connections N] [--seconds N] [--postgres] [--json FILE]</c>, and <c>rendezvous crash [--rounds N]</c>.</summary>
+/// <summary><c>rendezvous [--nodes N] [--connections N] [--seconds N] [--postgres] [--json FILE]</c>, <c>rendezvous crash [--rounds N] [--postgres]</c>, and <c>rendezvous flood [--attempts N]</c>.</summary>
 internal static class RendezvousCommand
 {
     private const int UnsignedTarget = 50_000; // requests per second: issue "A rendezvous that a network can depend on", what must hold 2
@@ -18,8 +18,10 @@ internal static class RendezvousCommand
         int nodes = 100_000, connections = 1000, seconds = 10, rounds = 200;
         var postgres = false;
         string? json = null;
-        var crash = args is ["crash", ..];
-        for (var i = crash ? 1 : 0; i < args.Length; i++)
+        var scenario = args is ["crash" or "flood", ..] ? args[0] : string.Empty;
+        var attempts = 100_000;
+        var onlyVerified = false;
+        for (var i = scenario.Length > 0 ? 1 : 0; i < args.Length; i++)
         {
             switch (args[i])
             {
@@ -27,15 +29,12 @@ internal static class RendezvousCommand
                 case "--connections": connections = Number(args, ref i); break;
                 case "--seconds": seconds = Number(args, ref i); break;
                 case "--rounds": rounds = Number(args, ref i); break;
+                case "--attempts": attempts = Number(args, ref i); break;
+                case "--verified": onlyVerified = true; break;
                 case "--postgres": postgres = true; break;
                 case "--json" when i + 1 < args.Length: json = args[++i]; break;
                 default: throw new BenchmarkException($"unknown option {args[i]}");
             }
-        }
-
-        if (crash)
-        {
-            return await CrashScenario.RunAsync(rounds).ConfigureAwait(false);
         }
 
         if (postgres && PostgresServer.Missing is { } missing)
@@ -43,12 +42,18 @@ internal static class RendezvousCommand
             throw new BenchmarkException(missing);
         }
 
+        switch (scenario)
+        {
+            case "crash": return await CrashScenario.RunAsync(rounds, postgres).ConfigureAwait(false);
+            case "flood": return await FloodScenario.RunAsync(attempts).ConfigureAwait(false);
+        }
+
         var report = new BenchmarkReport();
         var directory = Directory.CreateTempSubdirectory("pilot-load");
         await using var database = postgres ? await PostgresServer.StartAsync().ConfigureAwait(false) : null;
         try
         {
-            await MeasureAsync(report, directory.FullName, database?.ConnectionString ?? string.Empty, nodes, connections, TimeSpan.FromSeconds(seconds)).ConfigureAwait(false);
+            await MeasureAsync(report, directory.FullName, database?.ConnectionString ?? string.Empty, nodes, connections, TimeSpan.FromSeconds(seconds), onlyVerified).ConfigureAwait(false);
         }
         finally
         {
@@ -64,7 +69,7 @@ internal static class RendezvousCommand
         return 0;
     }
 
-    private static async Task MeasureAsync(BenchmarkReport report, string directory, string store, int count, int connections, TimeSpan time)
+    private static async Task MeasureAsync(BenchmarkReport report, string directory, string store, int count, int connections, TimeSpan time, bool onlyVerified)
     {
         Say($"{count} identities");
         var nodes = SimulatedNodes.Create(count);
@@ -75,6 +80,12 @@ internal static class RendezvousCommand
             Say("registering");
             report.Add("rendezvous_register_per_s", $"registrations ({count} nodes, 10 per address)", "1/s", nodes.Register(server.Registry));
             report.Add("rendezvous_loaded_mb", "resident, right after registering", "MB", ProcessUsage.Memory(server.Id).Resident);
+        }
+
+        if (onlyVerified)
+        {
+            await MeasureSignedAsync(report, directory, store, nodes, connections, time, onlyVerified).ConfigureAwait(false);
+            return;
         }
 
         Say("restart");
@@ -105,6 +116,12 @@ internal static class RendezvousCommand
             }
         }
 
+        await MeasureSignedAsync(report, directory, store, nodes, connections, time, onlyVerified).ConfigureAwait(false);
+    }
+
+    private static async Task MeasureSignedAsync(BenchmarkReport report, string directory, string store, SimulatedNodes nodes, int connections, TimeSpan time, bool onlyVerified)
+    {
+        var count = nodes.Count;
         // Heartbeats and resolves are limited per node: these runs raise the limits, not their path through the server.
         using (var server = await RendezvousUnderTest.StartAsync(directory, store, "-limit-heartbeats", "0", "-limit-resolves", "0", "-limit-signed", "0").ConfigureAwait(false))
         {
@@ -113,7 +130,11 @@ internal static class RendezvousCommand
             {
                 var heartbeats = Enumerable.Range(0, connections).Select(i => nodes.Heartbeat(i % count)).ToList();
                 LoadDriver.Pace(clients, heartbeats, 2000, TimeSpan.FromSeconds(3), 1);
-                Load(report, "signed", "heartbeat", clients, heartbeats, SignedTarget, time, server.Id);
+                if (!onlyVerified)
+                {
+                    Load(report, "signed", "heartbeat", clients, heartbeats, SignedTarget, time, server.Id);
+                }
+
                 var visible = Enumerable.Range(0, connections).Select(i => nodes.Visibility(i % count)).ToList();
                 LoadDriver.Pace(clients, visible, 500, TimeSpan.FromSeconds(3), 1);
                 Load(report, "verified", "resolve (signature verified each time)", clients, [.. Enumerable.Range(0, connections).Select(i => nodes.Resolve(i % count, (i + 1) % connections % count))], SignedTarget, time, server.Id);

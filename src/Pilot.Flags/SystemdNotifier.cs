@@ -1,11 +1,12 @@
 using System.Net.Sockets;
 using System.Text;
 
-namespace Pilot.Daemon;
+namespace Pilot.Flags;
 
 /// <summary>Tells the service manager about this process: one datagram to NOTIFY_SOCKET, if there is one.</summary>
-internal static class SystemdNotifier
+public static class SystemdNotifier
 {
+    /// <summary>Sends assignments, one per line, for example <c>READY=1</c>. Does nothing without a service manager.</summary>
     public static void Send(string state)
     {
         var path = Environment.GetEnvironmentVariable("NOTIFY_SOCKET");
