@@ -10,6 +10,8 @@ Usage: ./install.sh [options]
   --demo           install, then show two agents finding, trusting and talking to each other on this machine
   --prefix DIR     install under DIR/lib/pilot with links in DIR/bin   (default: ~/.local)
   --service        also write, enable and start a service for pilot-daemon (systemd user unit, or launchd agent)
+  --rendezvous-service
+                   the same for rendezvous (systemd user unit), with the dashboard on 127.0.0.1:3000
   --uninstall      remove programs, links and service; identity and trust in ~/.pilot stay
   --purge          with --uninstall: remove ~/.pilot as well
   --help           this text
@@ -18,13 +20,14 @@ Environment for --service: PILOT_HOSTNAME, PILOT_EMAIL, PILOT_REGISTRY, PILOT_PU
 TEXT
 }
 
-prefix="$HOME/.local" demo=no service=no uninstall=no purge=no
+prefix="$HOME/.local" demo=no service=no rendezvous_service=no uninstall=no purge=no
 while [ $# -gt 0 ]; do
   case "$1" in
     --demo) demo=yes ;;
     --prefix) [ $# -ge 2 ] || { echo "--prefix needs a directory" >&2; exit 2; }; prefix=$2; shift ;;
     --prefix=*) prefix=${1#*=} ;;
     --service) service=yes ;;
+    --rendezvous-service) rendezvous_service=yes ;;
     --uninstall|uninstall) uninstall=yes ;;
     --purge) purge=yes ;;
     -h|--help) usage; exit 0 ;;
@@ -39,6 +42,7 @@ lib="$prefix/lib/pilot"
 bin="$prefix/bin"
 programs="pilotctl pilot-daemon rendezvous"
 systemd_unit="${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user/pilot-daemon.service"
+rendezvous_unit="${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user/rendezvous.service"
 launchd_plist="$HOME/Library/LaunchAgents/net.pilot.pilot-daemon.plist"
 
 say() { printf '%s\n' "$*"; }
@@ -165,6 +169,37 @@ UNIT
   fi
 }
 
+install_rendezvous_service() {
+  [ "$(uname -s)" = Linux ] || fail "--rendezvous-service writes a systemd unit; there is no systemd here"
+  mkdir -p "$(dirname "$rendezvous_unit")"
+  cat >"$rendezvous_unit" <<UNIT
+[Unit]
+Description=Pilot rendezvous (registry, beacon, dashboard)
+After=network-online.target
+Wants=network-online.target
+
+[Service]
+Type=notify
+ExecStart="$bin/rendezvous" -http 127.0.0.1:3000
+ExecReload=/bin/kill -HUP \$MAINPID
+# Secrets and more: PILOT_ADMIN_TOKEN=..., PILOT_STORE=Host=...
+EnvironmentFile=-%h/.pilot/rendezvous.env
+Restart=on-failure
+RestartSec=1
+WatchdogSec=30
+LimitNOFILE=200000
+
+[Install]
+WantedBy=default.target
+UNIT
+  if systemctl --user daemon-reload 2>/dev/null && systemctl --user enable --now rendezvous.service; then
+    say "service enabled and started: $rendezvous_unit"
+  else
+    say "service written, but systemd does not answer for this user: $rendezvous_unit"
+    say "  start it with: systemctl --user enable --now rendezvous.service"
+  fi
+}
+
 uninstall_all() {
   if [ -x "$bin/pilotctl" ]; then
     # The running daemon is stopped when it is the one that is removed here.
@@ -174,6 +209,11 @@ uninstall_all() {
   if [ -f "$systemd_unit" ]; then
     systemctl --user disable --now pilot-daemon.service >/dev/null 2>&1 || true
     rm -f "$systemd_unit"
+    systemctl --user daemon-reload >/dev/null 2>&1 || true
+  fi
+  if [ -f "$rendezvous_unit" ]; then
+    systemctl --user disable --now rendezvous.service >/dev/null 2>&1 || true
+    rm -f "$rendezvous_unit"
     systemctl --user daemon-reload >/dev/null 2>&1 || true
   fi
   if [ -f "$launchd_plist" ]; then
@@ -326,4 +366,5 @@ wait_for() { # what command...
 if [ "$uninstall" = yes ]; then uninstall_all; exit 0; fi
 install_programs
 if [ "$service" = yes ]; then install_service; fi
+if [ "$rendezvous_service" = yes ]; then install_rendezvous_service; fi
 if [ "$demo" = yes ]; then run_demo; else say "next: $bin/pilotctl daemon start --hostname <name>   (or ./install.sh --demo)"; fi

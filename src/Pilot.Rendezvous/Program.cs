@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Pilot.Rendezvous.Commands;
 using Pilot.Flags;
 using Pilot.Rendezvous.Server;
@@ -36,7 +37,8 @@ if (command is not null)
     return command.Run(settings);
 }
 
-await using Logger log = CreateLogger(settings);
+var level = new LoggingLevelSwitch(LogLevels.Parse(settings.LogLevel));
+await using Logger log = CreateLogger(settings, level);
 try
 {
     log.ForContext("Version", typeof(RendezvousFlags).Assembly.GetName().Version?.ToString(3)).Information("starting rendezvous server");
@@ -47,7 +49,14 @@ try
         ReadyFile.Write(settings.ReadyFile, host.RegistryEndPoint, host.BeaconEndPoint, host.HttpEndPoint, host.Fingerprint);
     }
 
+    using PosixSignalRegistration? hangup = OperatingSystem.IsWindows() ? null : PosixSignalRegistration.Create(PosixSignal.SIGHUP, signal =>
+    {
+        signal.Cancel = true;
+        Reload(host, args, level, log);
+    });
+    SystemdNotifier.Send($"READY=1\nSTATUS=registry {host.RegistryEndPoint}, beacon {host.BeaconEndPoint}");
     await host.WaitForShutdownAsync();
+    SystemdNotifier.Send("STOPPING=1");
     log.Information("rendezvous stopped");
     return 0;
 }
@@ -57,17 +66,33 @@ catch (Exception e) when (e is StartException or IOException or UnauthorizedAcce
     return 1;
 }
 
-static Logger CreateLogger(Settings settings)
+// The command line and the environment are what they were; files may have changed.
+static void Reload(RendezvousHost host, string[] args, LoggingLevelSwitch level, Logger log)
 {
-    LogEventLevel level = settings.LogLevel switch
+    SystemdNotifier.SendReloading();
+    try
     {
-        "debug" => LogEventLevel.Debug,
-        "warn" or "warning" => LogEventLevel.Warning,
-        "error" => LogEventLevel.Error,
-        _ => LogEventLevel.Information,
-    };
+        Settings fresh = RendezvousFlags.Parse(args, Environment.GetEnvironmentVariable);
+        IReadOnlyList<string> waiting = host.Reload(fresh);
+        level.MinimumLevel = LogLevels.Parse(fresh.LogLevel);
+        log.Information("settings read again");
+        if (waiting.Count > 0)
+        {
+            log.Warning("these changes wait for a restart: {Flags}", string.Join(", ", waiting));
+        }
+    }
+    catch (Exception e) when (e is StartException or UsageException)
+    {
+        log.Error("settings stay as they were: {Reason}", e.Message);
+    }
+
+    SystemdNotifier.Send("READY=1");
+}
+
+static Logger CreateLogger(Settings settings, LoggingLevelSwitch level)
+{
     return new LoggerConfiguration()
-        .MinimumLevel.Is(level)
+        .MinimumLevel.ControlledBy(level)
         .MinimumLevel.Override("Microsoft", LogEventLevel.Warning)
         // Says what the start-up error says, with a stack trace.
         .MinimumLevel.Override("Microsoft.Extensions.Hosting.Internal.Host", LogEventLevel.Fatal)
@@ -98,6 +123,6 @@ static void Announce(RendezvousHost host, Settings settings, Logger log)
         log.Warning("state is kept in memory only and lost when this process ends");
     }
 
-    log.ForContext("Registry", host.RegistryEndPoint).ForContext("Beacon", host.BeaconEndPoint).ForContext("Mode", "primary")
+    log.ForContext("Registry", host.RegistryEndPoint).ForContext("Beacon", host.BeaconEndPoint).ForContext("Mode", settings.Standby.Length > 0 ? "standby" : "primary")
         .ForContext("Policy", settings.ReferencePolicy ? "reference" : "strict").Information("rendezvous running");
 }

@@ -33,6 +33,9 @@ public static class RegistryErrorCode
     /// <summary>The key has expired.</summary>
     public const string Expired = "expired";
 
+    /// <summary>The message is known, and this server does not do what it asks.</summary>
+    public const string Unsupported = "unsupported";
+
     /// <summary>The server failed.</summary>
     public const string Internal = "internal";
 }

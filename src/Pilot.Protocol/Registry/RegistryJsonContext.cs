@@ -48,6 +48,10 @@ namespace Pilot.Protocol.Registry;
 [JsonSerializable(typeof(BeaconListResponse))]
 [JsonSerializable(typeof(ListNetworksResponse))]
 [JsonSerializable(typeof(ListNodesResponse))]
+[JsonSerializable(typeof(PollInvitesResponse))]
+[JsonSerializable(typeof(NetworkPolicyResponse))]
+[JsonSerializable(typeof(MemberRoleResponse))]
+[JsonSerializable(typeof(KeyInfoResponse))]
 [JsonSerializable(typeof(AcknowledgeResponse))]
 [JsonSerializable(typeof(ErrorResponse))]
 public sealed partial class RegistryJsonContext : JsonSerializerContext;

@@ -111,6 +111,16 @@ internal sealed class HttpEndpoints(
             writer.WriteEndArray();
             writer.WriteNumber("uptime_secs", Uptime);
             writer.WriteNumber("matching_nodes", matching);
+            writer.WriteStartArray("versions");
+            foreach ((string software, int nodes) in picture.Versions)
+            {
+                writer.WriteStartObject();
+                writer.WriteString("software", software);
+                writer.WriteNumber("nodes", nodes);
+                writer.WriteEndObject();
+            }
+
+            writer.WriteEndArray();
             writer.WriteStartArray("tags");
             foreach ((string tag, int nodes) in picture.Tags.Take(MaxTags))
             {
@@ -215,16 +225,27 @@ internal sealed class HttpEndpoints(
                 writer.WriteString("failure", failure);
             }
 
-            if (options.Fingerprint is not null)
+            StandbyFollower? follower = options.Follower();
+            writer.WriteString("mode", follower is null ? "primary" : "standby");
+            if (follower is not null)
             {
-                writer.WriteString("tls_fingerprint", options.Fingerprint);
+                writer.WriteBoolean("primary_connected", follower.Connected);
+                if (follower.SnapshotAge is { } age)
+                {
+                    writer.WriteNumber("snapshot_age_seconds", (long)age.TotalSeconds);
+                }
+            }
+
+            if (options.Fingerprint() is { } fingerprint)
+            {
+                writer.WriteString("tls_fingerprint", fingerprint);
             }
         });
     }
 
     private Task ReadyAsync(HttpContext context)
     {
-        bool ready = !options.Stopping.IsCancellationRequested && registry.Lane?.Failure is null;
+        bool ready = !options.Stopping.IsCancellationRequested && registry.Lane?.Failure is null && (options.Follower() is not { } follower || follower.SnapshotAge is not null);
         context.Response.StatusCode = ready ? StatusCodes.Status200OK : StatusCodes.Status503ServiceUnavailable;
         return WriteAsync(context, Plain, ready ? "ready\n" : "not ready\n");
     }
@@ -346,4 +367,4 @@ internal sealed class HttpEndpoints(
 }
 
 /// <summary>What the HTTP side is told at start.</summary>
-internal sealed record HttpOptions(SqlEventStore? Store, string? Fingerprint, bool ShowEdges, CancellationToken Stopping);
+internal sealed record HttpOptions(SqlEventStore? Store, Func<string?> Fingerprint, bool ShowEdges, Func<StandbyFollower?> Follower, CancellationToken Stopping);

@@ -19,6 +19,9 @@ internal sealed class NetworkPicture
 
     public required int TaskExecutors { get; init; }
 
+    /// <summary>Software with the number of live nodes that run it, the most frequent first; what is rare together as <c>other</c>, what nodes do not say as <c>unknown</c>.</summary>
+    public required (string Software, int Nodes)[] Versions { get; init; }
+
     /// <summary>Tags with the number of nodes that carry them, the most frequent first.</summary>
     public required (string Tag, int Nodes)[] Tags { get; init; }
 }
@@ -35,6 +38,7 @@ internal sealed record NodeQuery(string Query, bool OnlineOnly, bool TasksOnly, 
 /// <summary>Looks at the registry for the dashboard: rarely, briefly, and shared by all who ask.</summary>
 internal sealed class NetworkStatistics(RegistryService registry, SteadyClock clock, TimeSpan staleAfter)
 {
+    private const int MaxVersions = 20;
     private static readonly TimeSpan Lifetime = TimeSpan.FromSeconds(2);
     private readonly Lock _making = new();
     private NetworkPicture? _picture;
@@ -81,11 +85,13 @@ internal sealed class NetworkStatistics(RegistryService registry, SteadyClock cl
         (NodeRecord[] nodes, int links) = registry.Look(core => (core.State.Nodes.Values.ToArray(), core.State.Trust.LinkCount));
         NodeRecord[] live = Array.FindAll(nodes, n => n.Status == NodeStatus.Live);
         Dictionary<string, int> tags = new(StringComparer.Ordinal);
+        Dictionary<string, int> versions = new(StringComparer.Ordinal);
         int active = 0, executors = 0;
         foreach (NodeRecord node in live)
         {
             active += IsOnline(node, now) ? 1 : 0;
             executors += node.TaskExec ? 1 : 0;
+            versions[node.Software] = versions.GetValueOrDefault(node.Software) + 1;
             foreach (string tag in node.Tags)
             {
                 tags[tag] = tags.GetValueOrDefault(tag) + 1;
@@ -99,8 +105,15 @@ internal sealed class NetworkStatistics(RegistryService registry, SteadyClock cl
             Active = active,
             TrustLinks = links,
             TaskExecutors = executors,
+            Versions = Bound(versions),
             Tags = [.. tags.OrderByDescending(t => t.Value).ThenBy(t => t.Key, StringComparer.Ordinal).Select(t => (t.Key, t.Value))],
         };
+    }
+
+    private static (string Software, int Nodes)[] Bound(Dictionary<string, int> versions)
+    {
+        (string, int)[] ordered = [.. versions.OrderByDescending(v => v.Value).ThenBy(v => v.Key, StringComparer.Ordinal).Select(v => (v.Key.Length > 0 ? v.Key : "unknown", v.Value))];
+        return ordered.Length <= MaxVersions ? ordered : [.. ordered[..(MaxVersions - 1)], ("other", ordered[(MaxVersions - 1)..].Sum(v => v.Item2))];
     }
 
     private bool IsOnline(NodeRecord node, DateTimeOffset now) => now - node.LastSeen <= staleAfter;

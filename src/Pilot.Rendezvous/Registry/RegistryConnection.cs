@@ -40,6 +40,9 @@ public sealed class RegistryConnection
     /// <summary>Number of the last request with a valid fresh signature.</summary>
     internal long LastSequence { get; set; } = long.MinValue;
 
+    /// <summary>Set when the peer is a standby that may follow this registry: from then on the connection carries snapshots.</summary>
+    internal ReplicationForm Replication { get; set; }
+
     internal DateTimeOffset ClosedAt { get; set; }
 
     /// <summary>The node whose signature was valid last, 0 when none.</summary>
@@ -83,6 +86,19 @@ public sealed class RegistryConnection
         _identities[node] = key;
         return true;
     }
+}
+
+/// <summary>What a standby is sent.</summary>
+internal enum ReplicationForm
+{
+    /// <summary>No standby.</summary>
+    None,
+
+    /// <summary>Snapshots in the reference's format.</summary>
+    Reference,
+
+    /// <summary>Our own records, which hold more: consent by direction, proofs, departed nodes.</summary>
+    Events,
 }
 
 /// <summary>Endpoint claimed by an unsigned registration.</summary>

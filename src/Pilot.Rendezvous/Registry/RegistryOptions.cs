@@ -11,6 +11,12 @@ public sealed record RegistryOptions
     /// <summary>Token for administration; empty disables it.</summary>
     public string AdminToken { get; init; } = "";
 
+    /// <summary>Token of standbys; empty refuses them (spec 03 section 10).</summary>
+    public string ReplicationToken { get; init; } = "";
+
+    /// <summary>This registry follows another one: it answers reads, and nothing ages here.</summary>
+    public bool Standby { get; init; }
+
     /// <summary>Rates per minute and caps.</summary>
     public RegistryLimits Limits { get; init; } = new();
 

@@ -6,7 +6,9 @@ namespace Pilot.Rendezvous.Server;
 /// <summary>Changes as JSON lines (spec 03 section 6.11), appended after they are durable. Readable by its owner only.</summary>
 internal sealed class AuditLog : IDisposable
 {
-    private readonly FileStream _file;
+    private readonly string _path;
+    private readonly Lock _writing = new();
+    private FileStream _file;
     private readonly SteadyClock _clock;
     private readonly Action<string> _failed;
     private bool _failing;
@@ -16,13 +18,33 @@ internal sealed class AuditLog : IDisposable
     {
         _clock = clock;
         _failed = failed;
+        _path = path;
+        _file = Open(path);
+    }
+
+    /// <summary>Closes the file and opens the name again, for those who move it away.</summary>
+    /// <exception cref="IOException">It cannot be opened; the old file is used on.</exception>
+    public void Reopen()
+    {
+        FileStream fresh = Open(_path);
+        FileStream old;
+        lock (_writing)
+        {
+            (old, _file) = (_file, fresh);
+        }
+
+        old.Dispose();
+    }
+
+    private static FileStream Open(string path)
+    {
         var options = new FileStreamOptions { Mode = FileMode.Append, Access = FileAccess.Write, Share = FileShare.ReadWrite, BufferSize = 0 };
         if (!OperatingSystem.IsWindows())
         {
             options.UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;
         }
 
-        _file = new FileStream(path, options);
+        return new FileStream(path, options);
     }
 
     /// <summary>Appends one line: time, action, and the event as it is stored. One caller at a time.</summary>
@@ -43,7 +65,11 @@ internal sealed class AuditLog : IDisposable
         buffer.Advance(1);
         try
         {
-            _file.Write(buffer.WrittenSpan);
+            lock (_writing)
+            {
+                _file.Write(buffer.WrittenSpan);
+            }
+
             _failing = false;
         }
         catch (IOException e)

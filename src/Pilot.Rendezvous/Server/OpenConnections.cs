@@ -8,6 +8,9 @@ namespace Pilot.Rendezvous.Server;
 /// <summary>The open connections of the registry: counts per address, and deadlines that one sweep watches, so that a request arms no timer of its own.</summary>
 internal sealed class OpenConnections(ConnectionLimits limits)
 {
+    /// <summary>May be replaced while the server runs; connections that are open stay.</summary>
+    public ConnectionLimits Limits { get; set; } = limits;
+
     private readonly ConcurrentDictionary<OpenConnection, byte> _open = new();
     private readonly Dictionary<UInt128, int> _perAddress = [];
     private readonly Lock _counting = new();
@@ -22,7 +25,7 @@ internal sealed class OpenConnections(ConnectionLimits limits)
         lock (_counting)
         {
             int held = _perAddress.GetValueOrDefault(address);
-            if (_count >= limits.MaxConnections || held >= limits.MaxPerAddress)
+            if (_count >= Limits.MaxConnections || held >= Limits.MaxPerAddress)
             {
                 return null;
             }

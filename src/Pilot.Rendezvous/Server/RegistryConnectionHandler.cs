@@ -11,7 +11,7 @@ namespace Pilot.Rendezvous.Server;
 
 /// <summary>Reads request frames from one connection and answers them in order (spec 03 section 2). Answers to pipelined requests leave together.</summary>
 internal sealed class RegistryConnectionHandler(
-    RegistryService registry, OpenConnections connections, ConnectionLimits limits, ILogger<RegistryConnectionHandler> logger) : ConnectionHandler
+    RegistryService registry, OpenConnections connections, ReplicationFeed replication, ILogger<RegistryConnectionHandler> logger) : ConnectionHandler
 {
     private const int FlushThreshold = 64 * 1024; // bytes of answers held back while more requests are at hand
 
@@ -50,14 +50,14 @@ internal sealed class RegistryConnectionHandler(
         {
             if (!midFrame)
             {
-                open.Arm(limits.IdleTimeout);
+                open.Arm(connections.Limits.IdleTimeout);
             }
 
             ReadResult read = await input.ReadAsync();
             ReadOnlySequence<byte> buffer = read.Buffer;
             if (!midFrame && !buffer.IsEmpty)
             {
-                open.Arm(limits.FrameTimeout);
+                open.Arm(connections.Limits.FrameTimeout);
             }
 
             bool any = false;
@@ -68,6 +68,13 @@ internal sealed class RegistryConnectionHandler(
                 if (answer is null)
                 {
                     await FlushAsync(output, open);
+                    return;
+                }
+
+                if (peer.Replication != ReplicationForm.None)
+                {
+                    input.AdvanceTo(read.Buffer.End);
+                    await replication.ServeAsync(connection, open, peer.Replication);
                     return;
                 }
 
@@ -98,7 +105,7 @@ internal sealed class RegistryConnectionHandler(
             bool partial = !buffer.IsEmpty;
             if (partial && (any || !midFrame))
             {
-                open.Arm(limits.FrameTimeout);
+                open.Arm(connections.Limits.FrameTimeout);
             }
 
             midFrame = partial;
@@ -108,7 +115,7 @@ internal sealed class RegistryConnectionHandler(
 
     private async ValueTask<bool> FlushAsync(PipeWriter output, OpenConnection open)
     {
-        open.Arm(limits.WriteTimeout);
+        open.Arm(connections.Limits.WriteTimeout);
         FlushResult flushed = await output.FlushAsync();
         open.Disarm();
         return !flushed.IsCompleted && !flushed.IsCanceled;

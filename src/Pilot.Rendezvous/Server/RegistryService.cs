@@ -86,6 +86,24 @@ internal sealed class RegistryService(RegistryMachine machine, SteadyClock clock
         return ValueTask.FromResult<byte[]?>(Answer(request, response, start));
     }
 
+    /// <summary>Takes the primary's state over; on a standby only.</summary>
+    public void Follow(RegistryState state)
+    {
+        lock (_owner)
+        {
+            machine.Core.Follow(state, clock.Now);
+        }
+    }
+
+    /// <summary>Other tokens and limits from now on.</summary>
+    public void Reconfigure(RegistryOptions options)
+    {
+        lock (_owner)
+        {
+            machine.Core.Reconfigure(options);
+        }
+    }
+
     public void Disconnect(RegistryConnection connection)
     {
         lock (_owner)
@@ -166,8 +184,16 @@ internal sealed class RegistryService(RegistryMachine machine, SteadyClock clock
             response = new ErrorResponse { Error = $"cannot store the change: {e.Message}", Code = Unavailable, RetryAfterMs = RetryAfterMilliseconds };
         }
 
+        catch (UnconfirmedException e)
+        {
+            response = new ErrorResponse { Error = $"cannot confirm the change: {e.Message}", Code = Unconfirmed, RetryAfterMs = RetryAfterMilliseconds };
+        }
+
         return Answer(request, response, start);
     }
+
+    /// <summary>Code of an error answer when the change may have been stored: to be sent again.</summary>
+    public const string Unconfirmed = "unconfirmed";
 
     /// <summary>Code of an error answer while the store takes no writes.</summary>
     public const string Unavailable = "unavailable";

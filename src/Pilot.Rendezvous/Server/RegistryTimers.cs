@@ -1,5 +1,6 @@
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using Pilot.Flags;
 
 namespace Pilot.Rendezvous.Server;
 
@@ -7,6 +8,8 @@ namespace Pilot.Rendezvous.Server;
 internal sealed class RegistryTimers(RegistryService registry, OpenConnections connections, ConnectionLimits limits, ILogger<RegistryTimers> logger)
     : BackgroundService
 {
+    private readonly bool _watchdog = SystemdNotifier.WatchdogInterval is not null;
+
     /// <summary>Called every second as well.</summary>
     public Action? Tick { get; set; }
 
@@ -19,6 +22,12 @@ internal sealed class RegistryTimers(RegistryService registry, OpenConnections c
             {
                 registry.Tick();
                 Tick?.Invoke();
+                if (_watchdog)
+                {
+                    _ = registry.LiveNodes; // takes the registry's lock: one that hangs there is not alive
+                    SystemdNotifier.Send("WATCHDOG=1");
+                }
+
                 int aborted = connections.AbortOverdue();
                 if (aborted > 0)
                 {

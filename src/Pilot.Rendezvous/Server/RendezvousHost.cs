@@ -30,17 +30,25 @@ internal sealed class RendezvousHost : IAsyncDisposable
     private readonly AuditLog? _audit;
     private readonly ListenOptions _registryListen;
     private readonly ListenOptions? _httpListen;
+    private readonly ServingCertificate? _certificate;
+    private readonly StandbyFollower? _follower;
+    private readonly Settings _settings;
 
     private RendezvousHost(
+        Settings settings,
+        ServingCertificate? certificate,
+        StandbyFollower? follower,
         WebApplication app,
         BeaconSocket beacon,
         SqlEventStore? store,
         SharedExchange? exchange,
         AuditLog? audit,
         ListenOptions registryListen,
-        ListenOptions? httpListen,
-        string? fingerprint)
+        ListenOptions? httpListen)
     {
+        _settings = settings;
+        _certificate = certificate;
+        _follower = follower;
         _store = store;
         _exchange = exchange;
         _audit = audit;
@@ -48,7 +56,6 @@ internal sealed class RendezvousHost : IAsyncDisposable
         _beacon = beacon;
         _registryListen = registryListen;
         _httpListen = httpListen;
-        Fingerprint = fingerprint;
     }
 
     public IPEndPoint RegistryEndPoint => _registryListen.IPEndPoint!;
@@ -58,7 +65,7 @@ internal sealed class RendezvousHost : IAsyncDisposable
     public IPEndPoint? HttpEndPoint => _httpListen?.IPEndPoint;
 
     /// <summary>Pin of the TLS certificate, null without TLS.</summary>
-    public string? Fingerprint { get; }
+    public string? Fingerprint => _certificate?.Fingerprint;
 
     /// <summary>Where the state is kept; null in memory.</summary>
     public SqlEventStore? Store => _store;
@@ -72,10 +79,19 @@ internal sealed class RendezvousHost : IAsyncDisposable
         IPEndPoint registryAddress = ListenAddress.Parse("registry-addr", settings.RegistryAddress);
         IPEndPoint beaconAddress = ListenAddress.Parse("beacon-addr", settings.BeaconAddress);
         IPEndPoint? httpAddress = settings.HttpAddress.Length > 0 ? ListenAddress.Parse("http", settings.HttpAddress) : null;
-        X509Certificate2? certificate = settings.Tls ? LoadCertificate(settings) : null;
+        ServingCertificate? certificate = settings.Tls ? new ServingCertificate(LoadCertificate(settings)) : null;
+        if (settings.Standby.Length > 0)
+        {
+            ListenAddress.Parse("standby", settings.Standby);
+            if (StoreChoice.IsPostgres(settings.Store))
+            {
+                throw new StartException("-standby: a standby keeps a store of its own; servers on one PostgreSQL share their state without it");
+            }
+        }
+
 
         var clock = new SteadyClock();
-        var machine = new RegistryMachine(settings.ToRegistryOptions(), clock.Now);
+        var machine = new RegistryMachine(settings.ToRegistryOptions() with { ServerFingerprint = certificate?.Fingerprint ?? "" }, clock.Now);
         SqlEventStore? store = OpenStore(settings, machine, clock, log, out long position);
         try
         {
@@ -98,7 +114,7 @@ internal sealed class RendezvousHost : IAsyncDisposable
         IPEndPoint registryAddress,
         IPEndPoint beaconAddress,
         IPEndPoint? httpAddress,
-        X509Certificate2? certificate)
+        ServingCertificate? certificate)
     {
         var lanes = new VerificationLanes();
         var registry = new RegistryService(registryMachine, clock, lanes);
@@ -109,6 +125,7 @@ internal sealed class RendezvousHost : IAsyncDisposable
         builder.Services.AddSingleton(registry);
         builder.Services.AddSingleton(_ => lanes); // by a factory, so that it is disposed of with the rest
         builder.Services.AddSingleton(settings.Connections);
+        builder.Services.AddSingleton<ReplicationFeed>();
         builder.Services.AddSingleton<OpenConnections>();
         builder.Services.AddSingleton<RegistryTimers>();
         builder.Services.AddHostedService(services => services.GetRequiredService<RegistryTimers>());
@@ -126,7 +143,7 @@ internal sealed class RendezvousHost : IAsyncDisposable
                 registryListen = listen;
                 if (certificate is not null)
                 {
-                    listen.UseHttps(certificate);
+                    listen.UseHttps(https => https.ServerCertificateSelector = (_, _) => certificate.Current);
                 }
 
                 listen.UseConnectionHandler<RegistryConnectionHandler>();
@@ -138,6 +155,7 @@ internal sealed class RendezvousHost : IAsyncDisposable
         });
 
         WebApplication app = builder.Build();
+        StandbyFollower? follower = null;
         var metrics = new RequestMetrics(registryMachine.Core.Types);
         registry.Answered = metrics.Count;
         var endpoints = new HttpEndpoints(
@@ -147,7 +165,7 @@ internal sealed class RendezvousHost : IAsyncDisposable
             new HistoryRing(),
             app.Services.GetRequiredService<OpenConnections>(),
             clock,
-            new HttpOptions(store, certificate is null ? null : TlsCertificate.Fingerprint(certificate), settings.ReferencePolicy, app.Lifetime.ApplicationStopping));
+            new HttpOptions(store, () => certificate?.Fingerprint, settings.ReferencePolicy, () => follower, app.Lifetime.ApplicationStopping));
         app.Run(endpoints.ServeAsync);
         app.Services.GetRequiredService<RegistryTimers>().Tick = httpAddress is null ? null : endpoints.Tick;
         registryMachine.Core.Refused = (connection, type, refusal) =>
@@ -165,7 +183,7 @@ internal sealed class RendezvousHost : IAsyncDisposable
         }
 
         AuditLog? audit = OpenAudit(settings, clock, log);
-        Keep(registry, registryMachine.Core, store, position, exchange, app, audit, log);
+        Keep(settings, registry, registryMachine.Core, store, position, exchange, app, audit, log);
         await BindAsync("registry", settings.RegistryAddress, app, async () =>
         {
             try
@@ -181,7 +199,42 @@ internal sealed class RendezvousHost : IAsyncDisposable
             }
         });
         beacon.Start();
-        return new RendezvousHost(app, beacon, store, exchange, audit, registryListen!, httpListen, certificate is null ? null : TlsCertificate.Fingerprint(certificate));
+        if (settings.Standby.Length > 0)
+        {
+            follower = new StandbyFollower(new StandbyOptions(settings.Standby, settings.ReplicationToken, settings.StandbyFingerprint), registry, store, position, log);
+        }
+
+        return new RendezvousHost(settings, certificate, follower, app, beacon, store, exchange, audit, registryListen!, httpListen);
+    }
+
+    /// <summary>Takes over what a running server can change; the rest stays until a restart. Returns the flags that wait for one.</summary>
+    /// <exception cref="StartException">The certificate or the audit log cannot be used; nothing was changed.</exception>
+    public IReadOnlyList<string> Reload(Settings fresh)
+    {
+        X509Certificate2? certificate = _certificate is not null ? LoadCertificate(fresh) : null;
+        try
+        {
+            _audit?.Reopen();
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new StartException($"audit log: {e.Message}");
+        }
+
+        if (certificate is not null)
+        {
+            _certificate!.Current = certificate;
+        }
+
+        Registry.Reconfigure(fresh.ToRegistryOptions() with { ServerFingerprint = Fingerprint ?? "" });
+        _app.Services.GetRequiredService<OpenConnections>().Limits = fresh.Connections;
+        string[] waiting = FixedSettings.Changed(_settings, fresh);
+        if (fresh.Connections.MaxConnections > _settings.Connections.MaxConnections)
+        {
+            waiting = [.. waiting, "max-connections (above its value at the start)"];
+        }
+
+        return waiting;
     }
 
     public Task WaitForShutdownAsync(CancellationToken stop = default) => Microsoft.Extensions.Hosting.HostingAbstractionsHostExtensions.WaitForShutdownAsync(_app, stop);
@@ -189,6 +242,11 @@ internal sealed class RendezvousHost : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         RegistryService registry = Registry;
+        if (_follower is not null)
+        {
+            await _follower.DisposeAsync();
+        }
+
         _beacon.Dispose();
         await _app.StopAsync();
         await _app.DisposeAsync();
@@ -228,7 +286,7 @@ internal sealed class RendezvousHost : IAsyncDisposable
 
     // From here on nothing durable happens except through the lane.
     private static void Keep(
-        RegistryService registry, RegistryCore core, SqlEventStore? store, long position, SharedExchange? exchange, WebApplication app, AuditLog? audit, Serilog.ILogger log)
+        Settings settings, RegistryService registry, RegistryCore core, SqlEventStore? store, long position, SharedExchange? exchange, WebApplication app, AuditLog? audit, Serilog.ILogger log)
     {
         void Audit(RegistryEvent happened)
         {
@@ -243,6 +301,11 @@ internal sealed class RendezvousHost : IAsyncDisposable
         {
             core.Observer = Audit;
             return;
+        }
+
+        if (settings.Standby.Length > 0)
+        {
+            return; // the follower alone writes to the store
         }
 
         core.SharesSigns = exchange is not null;

@@ -4,6 +4,21 @@ using System.Security.Cryptography.X509Certificates;
 
 namespace Pilot.Rendezvous.Server;
 
+/// <summary>The certificate that new connections get.</summary>
+internal sealed class ServingCertificate(X509Certificate2 first)
+{
+    private X509Certificate2 _current = first;
+
+    public X509Certificate2 Current
+    {
+        get => Volatile.Read(ref _current);
+        set => Volatile.Write(ref _current, value);
+    }
+
+    /// <summary>What clients pin.</summary>
+    public string Fingerprint => TlsCertificate.Fingerprint(Current);
+}
+
 /// <summary>The server certificate: given by the operator, or made once and kept, so that clients can pin it (spec 03 section 2.3).</summary>
 internal static class TlsCertificate
 {

@@ -168,9 +168,17 @@ internal sealed class WriteLane : IDisposable
             {
                 _batchEvents.Clear();
                 Fail(e);
-                if (committing && WasStored(token))
+                bool? stored = committing ? WasStored(token) : false;
+                if (stored == true)
                 {
                     Finish(jobs);
+                    return;
+                }
+
+                if (stored is null)
+                {
+                    // Neither yes nor no would be honest; every such request may be sent again.
+                    jobs.ForEach(j => j.Done.TrySetException(new UnconfirmedException(e)));
                     return;
                 }
 
@@ -223,8 +231,8 @@ internal sealed class WriteLane : IDisposable
         jobs.ForEach(j => j.Done.TrySetResult(j.Result!));
     }
 
-    // The commit's answer was lost on the way: it may have been done all the same.
-    private bool WasStored(Guid token)
+    // The commit's answer was lost on the way: it may have been done all the same. Null when the database does not come back in time to tell.
+    private bool? WasStored(Guid token)
     {
         if (!_store.IsShared)
         {
@@ -245,7 +253,7 @@ internal sealed class WriteLane : IDisposable
             }
         }
 
-        return false;
+        return null;
     }
 
     private void Fail(StoreException e)

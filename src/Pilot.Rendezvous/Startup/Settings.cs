@@ -25,6 +25,15 @@ internal sealed class Settings
 
     public string AdminTokenFile { get; set; } = "";
 
+    /// <summary>Token of standbys; empty = none may follow.</summary>
+    public string ReplicationToken { get; set; } = "";
+
+    /// <summary>Primary to follow; empty = this server is one.</summary>
+    public string Standby { get; set; } = "";
+
+    /// <summary>Pin of the primary's certificate; empty = without TLS.</summary>
+    public string StandbyFingerprint { get; set; } = "";
+
     public string DataDirectory { get; set; } = DefaultDataDirectory();
 
     public string Store { get; set; } = "";
@@ -61,6 +70,8 @@ internal sealed class Settings
         // Exceptions switch single rules the other way.
         Policy = (ReferencePolicy ? RegistryPolicy.Reference : RegistryPolicy.Strict) ^ Exceptions,
         AdminToken = AdminToken,
+        ReplicationToken = ReplicationToken,
+        Standby = Standby.Length > 0,
         Limits = Limits,
         AllowedBeacons = AllowedBeacons,
     };

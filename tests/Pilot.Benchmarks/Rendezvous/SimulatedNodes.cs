@@ -11,7 +11,7 @@ namespace Pilot.Benchmarks.Rendezvous;
 internal sealed class SimulatedNodes
 {
     private const int PerAddress = 10;
-    private const int ParallelConnections = 64;
+    private const int ParallelConnections = 256; // what waits for the store at one moment shares a commit
 
     private readonly Identity[] _identities;
     private readonly uint[] _ids;
@@ -31,6 +31,7 @@ internal sealed class SimulatedNodes
     /// <summary>Registers all and returns the registrations per second.</summary>
     public double Register(IPEndPoint server)
     {
+        ThreadPool.SetMinThreads(ParallelConnections, ParallelConnections); // they block, and the pool grows by one or two a second only
         var start = Stopwatch.GetTimestamp();
         var groups = (_identities.Length + PerAddress - 1) / PerAddress;
         Parallel.For(0, groups, new ParallelOptions { MaxDegreeOfParallelism = ParallelConnections }, group =>

@@ -3,6 +3,7 @@ using System.Text.Json;
 using Pilot.Protocol;
 using Pilot.Rendezvous.Http;
 using Pilot.Rendezvous.Registry;
+using Pilot.Rendezvous.Server;
 
 namespace Pilot.Rendezvous.Tests.Server;
 
@@ -65,6 +66,84 @@ public sealed class HttpTests
         {
             Assert.DoesNotContain(secret, text, StringComparison.Ordinal);
         }
+    }
+
+    [Fact]
+    public async Task Statistics_after_the_recorded_session_are_those_of_the_reference()
+    {
+        await using RendezvousServer server = await RendezvousServer.StartAsync(s =>
+        {
+            s.HttpAddress = "127.0.0.1:0";
+            s.ReferencePolicy = true;
+            s.AdminToken = "test-admin-secret";
+        });
+        RegistryService registry = server.Host.Registry;
+        var connections = new Dictionary<string, RegistryConnection>();
+        foreach (JsonElement vector in VectorFile.Load("registry.json", "core/").OrderBy(v => v.GetProperty("inputs").GetProperty("seq").GetInt32()))
+        {
+            JsonElement inputs = vector.GetProperty("inputs");
+            string source = inputs.Text("source_ip");
+            if (!connections.TryGetValue(source, out RegistryConnection? connection))
+            {
+                Assert.True(UdpEndpoint.TryParseIp(source, inputs.TryGetProperty("source_port", out JsonElement port) ? (ushort)port.GetInt32() : (ushort)40000, out UdpEndpoint at));
+                connections[source] = connection = new RegistryConnection(at);
+            }
+
+            // Networks are not managed here; what the session does with them is set as events.
+            registry.Look(core =>
+            {
+                switch (vector.Name()["core/".Length..][..3])
+                {
+                    case "154": core.Apply(new NetworkCreated(1, "lab", "open", false, 1, DateTimeOffset.UtcNow)); break;
+                    case "155": core.Apply(new NetworkJoined(1, 4, "member")); break;
+                }
+
+                return true;
+            });
+            if (!inputs.TryGetProperty("then", out _))
+            {
+                await registry.HandleAsync(connection, System.Text.Encoding.UTF8.GetBytes(inputs.Text("request")));
+            }
+        }
+
+        using HttpClient http = Client(server);
+        JsonElement expected = VectorFile.Find("registry.json", "http/stats");
+        var stats = System.Text.Json.Nodes.JsonNode.Parse(await http.GetStringAsync("/api/stats", TestContext.Current.CancellationToken))!.AsObject();
+        foreach (string ours in (string[])["matching_nodes", "versions", "tags"])
+        {
+            Assert.True(stats.Remove(ours));
+        }
+
+        var wanted = System.Text.Json.Nodes.JsonNode.Parse(expected.Text("text"))!.AsObject();
+        SortEdges(wanted);
+        SortEdges(stats);
+        Assert.Null(JsonCompare.Difference(wanted.ToJsonString(), stats.ToJsonString(), [.. expected.GetProperty("volatile").EnumerateArray().Select(p => p.GetString()!)]));
+    }
+
+    private static void SortEdges(System.Text.Json.Nodes.JsonObject stats) =>
+        stats["edges"] = new System.Text.Json.Nodes.JsonArray([.. stats["edges"]!.AsArray().OrderBy(e => e!.ToJsonString(), StringComparer.Ordinal).Select(e => e!.DeepClone())]);
+
+    [Fact]
+    public async Task Software_is_counted_and_what_is_rare_or_unsaid_is_one_entry_each()
+    {
+        await using RendezvousServer server = await StartAsync();
+        server.Host.Registry.Look(core =>
+        {
+            for (uint id = 1; id <= 60; id++)
+            {
+                core.Apply(new NodeRegistered(id, new PublicKey(id, 1, 2, 3), null, "", "192.0.2.1:4000", [], DateTimeOffset.UtcNow));
+                core.Apply(new SoftwareChanged(id, id <= 20 ? "pilot-daemon/1.0.0" : id <= 30 ? "" : $"odd/{id}"));
+            }
+
+            return true;
+        });
+        using HttpClient http = Client(server);
+        using JsonDocument stats = JsonDocument.Parse(await http.GetStringAsync("/api/stats?limit=1", TestContext.Current.CancellationToken));
+        (string, int)[] versions = [.. stats.RootElement.GetProperty("versions").EnumerateArray().Select(v => (v.Text("software"), v.GetProperty("nodes").GetInt32()))];
+        Assert.Equal(20, versions.Length);
+        Assert.Equal([("pilot-daemon/1.0.0", 20), ("unknown", 10), ("odd/31", 1)], versions[..3]);
+        Assert.Equal(("other", 13), versions[^1]);
+        Assert.Equal(60, versions.Sum(v => v.Item2));
     }
 
     [Fact]

@@ -41,6 +41,7 @@ function show(stats) {
   $('previous').disabled = offset === 0;
   $('next').disabled = offset + pageSize >= matching;
   showTags(stats.tags);
+  showVersions(stats.versions, stats.total_nodes);
   $('state').className = '';
   $('state').textContent = `up ${span(stats.uptime_secs)} · updated ${new Date().toLocaleTimeString()}`;
 }
@@ -57,6 +58,16 @@ function showTags(tags) {
   if (!list.length) { const li = document.createElement('li'); li.className = 'none'; li.textContent = 'none'; list.push(li); }
   if (document.activeElement?.closest('#tags')) return; // do not take the focus away
   $('tags').replaceChildren(...list);
+}
+
+function showVersions(versions, total) {
+  const list = versions.map(({ software, nodes }) => {
+    const li = document.createElement('li');
+    li.textContent = `${software} ${short(nodes)}` + (total ? ` (${Math.round(nodes / total * 100)} %)` : '');
+    return li;
+  });
+  if (!list.length) { const li = document.createElement('li'); li.className = 'none'; li.textContent = 'none'; list.push(li); }
+  $('versions').replaceChildren(...list);
 }
 
 async function refresh() {

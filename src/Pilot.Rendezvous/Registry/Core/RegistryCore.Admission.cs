@@ -6,11 +6,16 @@ namespace Pilot.Rendezvous.Registry;
 // Before a decision: rate limits, and which signature is to be verified with which key.
 internal sealed partial class RegistryCore
 {
-    private readonly RequestLimits _limits;
+    private RequestLimits _limits;
 
     /// <summary>Charges the limits that come before authentication and tells what must be verified. Reads the key from the state.</summary>
     public Admission Admit(DateTimeOffset now, RegistryConnection connection, RegistryRequest request)
     {
+        if (_options.Standby && !StandbyTypes.Contains(request.Type))
+        {
+            return new Admission(new Refusal("standby mode: write operations not accepted (use primary)", RegistryErrorCode.Standby), default, null);
+        }
+
         SignatureTask signature = FindSignature(connection, request);
         UInt128 address = _limits.OfAddress(connection.Source);
         switch (request.Type)
@@ -100,6 +105,14 @@ internal sealed partial class RegistryCore
             case "set_task_exec": return Task(connection, request, node, Challenge.SetTaskExec(node));
             case "deregister": return Task(connection, request, node, Challenge.Deregister(node));
             case "rotate_key": return Task(connection, request, node, Challenge.Rotate(node)) with { NewKey = FindNewKey(request, "new_public_key") };
+            case "join_network": return Task(connection, request, node, Challenge.JoinNetwork(node, request.GetUInt16("network_id")));
+            case "leave_network": return Task(connection, request, node, Challenge.LeaveNetwork(node, request.GetUInt16("network_id")));
+            case "poll_invites": return Task(connection, request, node, Challenge.PollInvites(node));
+            case "respond_invite": return Task(connection, request, node, Challenge.RespondInvite(node, request.GetUInt16("network_id")));
+            case "set_key_expiry": return Task(connection, request, node, Challenge.SetKeyExpiry(node));
+            case "invite_to_network":
+                uint inviter = request.GetUInt32("inviter_id");
+                return Task(connection, request, inviter, Challenge.Invite(inviter, request.GetUInt16("network_id"), request.GetUInt32("target_node_id")));
             case "resolve":
                 uint requester = request.GetUInt32("requester_id");
                 return Task(connection, request, requester, Challenge.Resolve(requester, node));

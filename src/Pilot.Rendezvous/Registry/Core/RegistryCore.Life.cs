@@ -17,6 +17,12 @@ internal sealed partial class RegistryCore
         }
 
         NextTick = now + _options.ReapInterval;
+        if (_options.Standby)
+        {
+            _limits.Sweep(now);
+            return;
+        }
+
         ReapSilent(now);
         ExpireMessages(now);
         RelievePressure(now);

@@ -3,7 +3,7 @@ using Pilot.Protocol.Registry;
 
 namespace Pilot.Rendezvous.Registry;
 
-// Beacons, networks and their nodes (spec 03 section 6.9), and the refusal of replication (section 10)
+// Beacons, networks and their nodes (spec 03 section 6.9)
 internal sealed partial class RegistryCore
 {
     private const int EmptyListBytes = 96;
@@ -164,12 +164,6 @@ internal sealed partial class RegistryCore
             ExternalId = TextOrNull(node.ExternalId),
             Role = role,
         };
-    }
-
-    private object SubscribeReplication(Turn turn)
-    {
-        turn.Connection.CloseRequested = true;
-        return new ErrorResponse { Error = "replication not configured" };
     }
 
     private sealed record BeaconRecord(string Address, UInt128 Source, DateTimeOffset SeenAt)

@@ -18,10 +18,7 @@ internal sealed partial class RegistryCore
         foreach ((uint a, uint b) in Links())
         {
             counts[a] = counts.GetValueOrDefault(a) + 1;
-            if (a != b)
-            {
-                counts[b] = counts.GetValueOrDefault(b) + 1;
-            }
+            counts[b] = counts.GetValueOrDefault(b) + 1; // a pair of a node with itself counts twice, as in the reference
         }
 
         return [.. nodes.Select(n => counts.GetValueOrDefault(n))];

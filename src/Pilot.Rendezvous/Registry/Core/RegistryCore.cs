@@ -10,8 +10,8 @@ namespace Pilot.Rendezvous.Registry;
 /// </summary>
 internal sealed partial class RegistryCore
 {
-    private readonly RegistryOptions _options;
-    private readonly byte[] _adminToken;
+    private RegistryOptions _options;
+    private byte[] _adminToken;
     private readonly Dictionary<string, Func<Turn, object>> _handlers;
 
     public RegistryCore(RegistryOptions options, DateTimeOffset now)
@@ -51,6 +51,7 @@ internal sealed partial class RegistryCore
             ["list_nodes"] = ListNodes,
             ["subscribe_replication"] = SubscribeReplication,
         };
+        AddNetworkTypes();
     }
 
     public RegistryState State { get; private set; }
@@ -65,6 +66,21 @@ internal sealed partial class RegistryCore
 
     /// <summary>Requests that reached dispatch, unknown types and errors included.</summary>
     public long RequestCount { get; private set; }
+
+    /// <summary>The reference's rule: one report is trust in both directions.</summary>
+    public bool OneConsentIsTrust => !Has(RegistryPolicy.DirectionalConsent);
+
+    /// <summary>Takes other tokens, limits and allowed beacons from now on. Policy and role stay what they were at the start.</summary>
+    public void Reconfigure(RegistryOptions options)
+    {
+        bool sameLimits = options.Limits == _options.Limits;
+        _options = options with { Policy = _options.Policy, Standby = _options.Standby };
+        _adminToken = Encoding.UTF8.GetBytes(options.AdminToken);
+        if (!sameLimits)
+        {
+            _limits = new RequestLimits(_options);
+        }
+    }
 
     private bool Has(RegistryPolicy rule) => (_options.Policy & rule) != 0;
 
@@ -81,7 +97,7 @@ internal sealed partial class RegistryCore
         "heartbeat" or "lookup" or "resolve" or "resolve_hostname" or "check_trust" or "punch" or "get_polo_score" or "list_nodes" or "list_networks"
             or "beacon_list" or "beacon_register" or "subscribe_replication" => ProofChanges(connection, verdict),
         "poll_handshakes" => State.InboxOf(request.GetUInt32("node_id")) is not null || ProofChanges(connection, verdict),
-        _ => _handlers.ContainsKey(request.Type),
+        _ => _handlers.ContainsKey(request.Type) && (!_networkTypes.Contains(request.Type) || ProofChanges(connection, verdict)),
     };
 
     private bool ProofChanges(RegistryConnection connection, SignatureVerdict verdict) =>
@@ -135,22 +151,13 @@ internal sealed partial class RegistryCore
         turn.Events.Clear();
     }
 
-    private AdminState CheckAdminToken(RegistryRequest request)
-    {
-        if (!request.HasString("admin_token"))
-        {
-            return AdminState.Absent;
-        }
+    private AdminState CheckAdminToken(RegistryRequest request) =>
+        !request.HasString("admin_token") ? AdminState.Absent
+        : _adminToken.Length == 0 ? AdminState.Disabled
+        : IsToken(request.GetString("admin_token"), _adminToken) ? AdminState.Valid
+        : AdminState.Wrong;
 
-        if (_adminToken.Length == 0)
-        {
-            return AdminState.Disabled;
-        }
-
-        return CryptographicOperations.FixedTimeEquals(Encoding.UTF8.GetBytes(request.GetString("admin_token")), _adminToken)
-            ? AdminState.Valid
-            : AdminState.Wrong;
-    }
+    private static bool IsToken(string given, byte[] token) => CryptographicOperations.FixedTimeEquals(Encoding.UTF8.GetBytes(given), token);
 
     /// <summary>Check of a request that the node itself must have signed (spec 03 section 4.3); null when it passes.</summary>
     private Refusal? CheckSigned(Turn turn, NodeRecord node, bool adminMay = false)

@@ -6,6 +6,7 @@ internal sealed partial class RegistryState
     /// <exception cref="InvalidOperationException">The event names a node or network that does not exist.</exception>
     public void Apply(RegistryEvent happened)
     {
+        Changes++;
         switch (happened)
         {
             case NodeRegistered e: ApplyRegistered(e); break;

@@ -91,6 +91,7 @@ internal sealed partial class RegistryState
     /// <summary>Takes over what another state of the same history knows from memory only: last-seen, proofs, and which messages were delivered.</summary>
     public void Remember(RegistryState other)
     {
+        Changes = Math.Max(Changes, other.Changes) + 1;
         foreach (NodeRecord node in _nodes.Values)
         {
             if (other._nodes.TryGetValue(node.Id, out NodeRecord? known) && known.Key == node.Key)

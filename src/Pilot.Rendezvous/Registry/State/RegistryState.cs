@@ -23,6 +23,10 @@ internal sealed partial class RegistryState
     [JsonIgnore]
     public DateTimeOffset Created { get; private set; }
 
+    /// <summary>Grows with every change.</summary>
+    [JsonIgnore]
+    public long Changes { get; private set; }
+
     /// <summary>Requests answered by processes that ended in order.</summary>
     [JsonIgnore]
     public long StoredRequests { get; private set; }
