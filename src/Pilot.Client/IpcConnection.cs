@@ -113,6 +113,19 @@ internal sealed class IpcConnection : IDisposable
         }
     }
 
+    /// <summary>Next line; an event of any kind also as it stands.</summary>
+    public async ValueTask<(IpcReply Reply, JsonElement? Event)> ReadWithEventAsync(CancellationToken cancellationToken)
+    {
+        IpcReply reply = await ReadAsync(cancellationToken).ConfigureAwait(false);
+        if (reply.Event is null)
+        {
+            return (reply, null);
+        }
+
+        using JsonDocument document = JsonDocument.Parse(_eventLine);
+        return (reply, document.RootElement.Clone());
+    }
+
     /// <summary>One request and its reply on the calling thread: the short way for a program that does nothing else.</summary>
     public IpcReply Request(IpcRequest request, TimeSpan timeout)
     {

@@ -67,6 +67,14 @@ public sealed partial class PilotClient
                 .ConfigureAwait(false),
             IpcJson.Context.PingData);
 
+    /// <summary>The path to a peer at this moment; nothing is sent.</summary>
+    public Task<PathData> GetPathAsync(string target, CancellationToken cancellationToken = default) =>
+        AskAsync(new IpcRequest { Cmd = IpcCommand.Path, To = target }, IpcJson.Context.PathData, cancellationToken);
+
+    /// <summary>What is known about the network that the node is in; the beacons are asked once more.</summary>
+    public Task<NetData> GetNetAsync(CancellationToken cancellationToken = default) =>
+        AskAsync(new IpcRequest { Cmd = IpcCommand.Net }, IpcJson.Context.NetData, cancellationToken);
+
     /// <summary>Tunnel peers.</summary>
     public Task<PeersData> GetPeersAsync(CancellationToken cancellationToken = default) =>
         AskAsync(new IpcRequest { Cmd = IpcCommand.Peers }, IpcJson.Context.PeersData, cancellationToken);

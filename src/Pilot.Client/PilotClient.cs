@@ -168,6 +168,27 @@ public sealed partial class PilotClient : IAsyncDisposable
         }
     }
 
+    /// <summary>Subscribes to events; from the return on none is missed.</summary>
+    /// <param name="events">Names, see <see cref="IpcEvent"/>.</param>
+    /// <param name="occurred">Told of each, one after the other, as the object that the daemon sent (<c>docs/ipc.md</c>).</param>
+    /// <param name="cancellationToken">Gives the subscribing up.</param>
+    /// <exception cref="PilotException">The daemon refused, or is not running.</exception>
+    public async Task<EventSubscription> SubscribeEventsAsync(IReadOnlyList<string> events, Action<JsonElement> occurred, CancellationToken cancellationToken = default)
+    {
+        IpcConnection connection = await IpcConnection.OpenAsync(_options.SocketPath, cancellationToken).ConfigureAwait(false);
+        try
+        {
+            await connection.WriteAsync(new IpcRequest { Cmd = IpcCommand.Subscribe, Events = events }, cancellationToken).ConfigureAwait(false);
+            _ = IpcConnection.DataOf(await connection.ReadAsync(cancellationToken).ConfigureAwait(false));
+            return new EventSubscription(connection, occurred);
+        }
+        catch
+        {
+            connection.Dispose();
+            throw;
+        }
+    }
+
     /// <summary>Closes the control connection; streams and listeners live on.</summary>
     public ValueTask DisposeAsync()
     {

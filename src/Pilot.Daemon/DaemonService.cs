@@ -158,7 +158,7 @@ internal sealed class DaemonService(DaemonSettings settings, ILoggerFactory logg
         host.CountSoon();
         _server = new IpcServer(_loop, _socket, new CommandHandler(Context), loggers.CreateLogger("ipc"));
         _loop.Start();
-        _tasks.Add(Task.Run(() => new BeaconAddresses(settings.Beacons, _loop, loggers.CreateLogger("beacon")).RunAsync(_stop.Token)));
+        _tasks.Add(Task.Run(() => new BeaconAddresses(settings.Beacons, host, loggers.CreateLogger("beacon")).RunAsync(_stop.Token)));
         _tasks.Add(Task.Run(() => registry.RunAsync(_stop.Token)));
         if (_portMapping is { } portMapping)
         {
@@ -177,7 +177,16 @@ internal sealed class DaemonService(DaemonSettings settings, ILoggerFactory logg
     private static void Connect(NodeHost host, TrustHost trust, EventHub events)
     {
         host.DatagramArrived = events.Datagram;
-        host.PathChanged = (nodeId, path) => events.Peer(new Pilot.Ipc.PeerEvent { NodeId = nodeId, Path = NodeHost.PathText(path), Endpoint = path.Endpoint.ToString() });
+        host.PathChanged = (nodeId, path) => events.Peer(new Pilot.Ipc.PeerEvent
+        {
+            NodeId = nodeId,
+            Path = NodeHost.PathText(path),
+            Endpoint = path.Endpoint.ToString(),
+            Via = host.ViaOf(path),
+            RttMs = path.Rtt?.TotalMilliseconds,
+        });
+        host.Punching = (nodeId, step, endpoint) => events.Punch(new Pilot.Ipc.PunchEvent { NodeId = nodeId, Step = step, Endpoint = endpoint.ToString() });
+        host.NatChanged = () => events.Nat(new Pilot.Ipc.NatEvent { NatType = NatWords.Type(host.Node.Nat.Type), Endpoint = host.Node.Mapping?.ToString() ?? string.Empty });
         trust.Raised = trustEvent =>
         {
             var change = trustEvent.Name switch

@@ -17,8 +17,14 @@ public static class IpcEvent
     /// <summary><see cref="PeerEvent"/>.</summary>
     public const string Peer = "peer";
 
-    /// <summary>Name member of <c>subscribe</c>'s event list for <see cref="PeerEvent"/> and <see cref="TrustEvent"/> alike.</summary>
-    public static bool IsSubscribable(string name) => name is Trust or Peer;
+    /// <summary><see cref="PunchEvent"/>.</summary>
+    public const string Punch = "punch";
+
+    /// <summary><see cref="NatEvent"/>.</summary>
+    public const string Nat = "nat";
+
+    /// <summary>Whether <c>subscribe</c> takes the name in its event list.</summary>
+    public static bool IsSubscribable(string name) => name is Trust or Peer or Punch or Nat;
 }
 
 /// <summary>A step of a running <c>dial</c>: <c>{"event":"progress","id":1,"stage":"resolving","elapsed_ms":0.4}</c>.</summary>
@@ -30,7 +36,7 @@ public sealed record ProgressEvent
     /// <summary>Id of the request.</summary>
     public JsonElement? Id { get; init; }
 
-    /// <summary><c>resolving</c> (name or endpoint), <c>resolved</c> (the node is known), <c>connecting</c> (the dial runs), <c>tunnel</c> (a key is agreed), <c>path</c> (a path is in use).</summary>
+    /// <summary><c>resolving</c> (name or endpoint), <c>resolved</c> (the node is known), <c>connecting</c> (the dial runs), <c>punching</c> (the beacon was asked), <c>punched</c> (the peer's punch came), <c>tunnel</c> (a key is agreed), <c>path</c> (a path is in use).</summary>
     public required string Stage { get; init; }
 
     /// <summary>Milliseconds since the request.</summary>
@@ -103,5 +109,46 @@ public sealed record PeerEvent
     public required string Path { get; init; }
 
     /// <summary>UDP endpoint; empty for <c>none</c>.</summary>
+    public required string Endpoint { get; init; }
+
+    /// <summary>Name of the beacon of a relayed path, as configured; null otherwise.</summary>
+    public string? Via { get; init; }
+
+    /// <summary>Smoothed round trip of the path in milliseconds, once known.</summary>
+    public double? RttMs { get; init; }
+}
+
+/// <summary>A step of hole punching.</summary>
+public sealed record PunchEvent
+{
+    /// <summary>The beacon was asked to make both sides punch.</summary>
+    public const string Requested = "requested";
+
+    /// <summary>A punch of the peer came through.</summary>
+    public const string Received = "received";
+
+    /// <summary>Always <c>punch</c>.</summary>
+    public string Event { get; init; } = IpcEvent.Punch;
+
+    /// <summary>Peer.</summary>
+    public required uint NodeId { get; init; }
+
+    /// <summary><see cref="Requested"/> or <see cref="Received"/>.</summary>
+    public required string Step { get; init; }
+
+    /// <summary>The beacon, or where the punch came from.</summary>
+    public required string Endpoint { get; init; }
+}
+
+/// <summary>What is known about the NAT in front of this node changed.</summary>
+public sealed record NatEvent
+{
+    /// <summary>Always <c>nat</c>.</summary>
+    public string Event { get; init; } = IpcEvent.Nat;
+
+    /// <summary>The same words as <see cref="InfoData.NatType"/>.</summary>
+    public required string NatType { get; init; }
+
+    /// <summary>Own endpoint as the beacon saw it; empty if unknown.</summary>
     public required string Endpoint { get; init; }
 }

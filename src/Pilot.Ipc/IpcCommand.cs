@@ -64,14 +64,20 @@ public static class IpcCommand
     /// <summary>Reads <c>to</c>, <c>port</c>, <c>src_port</c> (absent = ephemeral), <c>data</c> (base64) or <c>text</c>. Answers <see cref="SendToData"/>.</summary>
     public const string SendTo = "send_to";
 
-    /// <summary>Reads <c>datagrams</c> (list of ports, empty list = every port) and <c>events</c> (list of <c>trust</c>, <c>peer</c>).
-    /// Answers <see cref="SubscribeData"/>, then <see cref="DatagramEvent"/>, <see cref="TrustEvent"/> and <see cref="PeerEvent"/> lines on this connection.
+    /// <summary>Reads <c>datagrams</c> (list of ports, empty list = every port) and <c>events</c> (list of <c>trust</c>, <c>peer</c>,
+    /// <c>punch</c>, <c>nat</c>). Answers <see cref="SubscribeData"/>, then <see cref="DatagramEvent"/>, <see cref="TrustEvent"/>, <see cref="PeerEvent"/>, <see cref="PunchEvent"/> and <see cref="NatEvent"/> lines on this connection.
     /// The oldest events are dropped when the client does not keep up.</summary>
     public const string Subscribe = "subscribe";
 
     /// <summary>Reads <c>to</c>, <c>timeout_ms</c>. One control ping through the tunnel (01 §3.7), which is built if needed.
     /// Answers <see cref="PingData"/>. The stream echo of 07 §6.5 is a <c>dial</c> to port 7.</summary>
     public const string Ping = "ping";
+
+    /// <summary>Reads <c>to</c>. Answers <see cref="PathData"/>: the path to a peer at this moment. Nothing is sent; a peer without tunnel has path <c>none</c>.</summary>
+    public const string Path = "path";
+
+    /// <summary>Asks the beacons once more, then answers <see cref="NetData"/>: what is known about the network that this node is in.</summary>
+    public const string Net = "net";
 
     /// <summary>Answers <see cref="PeersData"/>.</summary>
     public const string Peers = "peers";

@@ -41,5 +41,9 @@ public static class IpcJson
 [JsonSerializable(typeof(DatagramEvent))]
 [JsonSerializable(typeof(TrustEvent))]
 [JsonSerializable(typeof(PeerEvent))]
+[JsonSerializable(typeof(PunchEvent))]
+[JsonSerializable(typeof(NatEvent))]
+[JsonSerializable(typeof(NetData))]
+[JsonSerializable(typeof(PathData))]
 [JsonSerializable(typeof(JsonElement))]
 public sealed partial class IpcJsonContext : JsonSerializerContext;

@@ -21,6 +21,6 @@ public static class IpcProtocol
     /// <summary>Feature names that <c>hello</c> and <c>info</c> list; a client asks for nothing that is not listed.</summary>
     public static IReadOnlyList<string> Features { get; } =
     [
-        "raw", "progress", "conn_result", "datagrams", "trust_events", "handshake_by_name", "ping", "shutdown",
+        "raw", "progress", "conn_result", "datagrams", "trust_events", "handshake_by_name", "ping", "shutdown", "net", "path", "punch_events",
     ];
 }

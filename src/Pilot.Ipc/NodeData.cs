@@ -86,6 +86,12 @@ public sealed record StatusData
     /// <summary>Log file; empty if none.</summary>
     public required string LogFile { get; init; }
 
+    /// <summary>See <see cref="InfoData.NatType"/> (additive).</summary>
+    public string? NatType { get; init; }
+
+    /// <summary>Whether a beacon answers; null without one (additive).</summary>
+    public bool? BeaconAnswering { get; init; }
+
     /// <summary>The port mapping at the gateway (additive).</summary>
     public PortMappingData? PortMapping { get; init; }
 

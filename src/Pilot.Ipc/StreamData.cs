@@ -50,6 +50,9 @@ public sealed record PingData
 
     /// <summary>UDP endpoint in use.</summary>
     public required string Endpoint { get; init; }
+
+    /// <summary>Name of the beacon of a relayed path, as configured (additive).</summary>
+    public string? Via { get; init; }
 }
 
 /// <summary>Answer of <c>peers</c>.</summary>
@@ -94,6 +97,21 @@ public sealed record PeerData
 
     /// <summary>Address (additive).</summary>
     public string? Address { get; init; }
+
+    /// <summary>Name of the beacon of a relayed path, as configured (additive).</summary>
+    public string? Via { get; init; }
+
+    /// <summary>Share of the last probes of the path in use that were not answered, 0 to 1; null before the first (additive).</summary>
+    public double? Loss { get; init; }
+
+    /// <summary>Bytes of UDP payload sent to the peer (additive).</summary>
+    public long BytesSent { get; init; }
+
+    /// <summary>Authenticated bytes received from the peer (additive).</summary>
+    public long BytesRecv { get; init; }
+
+    /// <summary>Every known path, the one in use first; left out when the list of peers is long (additive).</summary>
+    public IReadOnlyList<PathData>? Paths { get; init; }
 }
 
 /// <summary>Answer of <c>connections</c>.</summary>

@@ -95,7 +95,29 @@ public sealed partial class ProductPageTests(TrustedPair pair)
         Assert.True(json.Exit == 0, json.Everything);
         Assert.Equal(3, json.Data.GetProperty("received").GetInt32());
         Outcome human = await pair.A.CtlAsync("ping", pair.B.Address, "--count", "1");
-        Assert.Matches(@"^PING 0:0000\.\w+\.\w+\nseq=0 bytes=6 time=[\d.]+[mµ]?s\n1 sent, 1 received, 0% loss", human.Stdout);
+        Assert.Matches(@"^PING 0:0000\.\w+\.\w+\nseq=0 bytes=6 time=[\d.]+[mµ]?s (lan|direct) 127\.0\.0\.1:\d+\n1 sent, 1 received, 0% loss", human.Stdout);
+    }
+
+    [Fact]
+    public async Task Status_and_netcheck_say_how_this_node_is_reached()
+    {
+        Outcome status = await pair.A.CtlAsync("status");
+        Assert.Matches(@"^NAT type:  [\w -]+\nEndpoint:  127\.0\.0\.1:\d+\nStrategy:  \w", status.Stdout);
+        Outcome net = await pair.A.JsonAsync("netcheck");
+        Assert.True(net.Exit == 0, net.Everything);
+        Assert.True(net.Data.GetProperty("udp").GetBoolean());
+        Assert.True(net.Data.GetProperty("beacons")[0].GetProperty("answering").GetBoolean());
+        Assert.Equal("off", net.Data.GetProperty("port_mapping").GetProperty("state").GetString());
+        Assert.Matches(@"^UDP:           yes\n", (await pair.A.CtlAsync("netcheck")).Stdout);
+        foreach (string level in new[] { "live", "ready", "reachable" })
+        {
+            Assert.Equal(0, (await pair.A.CtlAsync("daemon", "status", "--check", level)).Exit);
+        }
+
+        Outcome peers = await pair.A.JsonAsync("peers");
+        JsonElement peer = Assert.Single(peers.Data.GetProperty("peers").EnumerateArray(), p => p.GetProperty("hostname").GetString() == "agent-b");
+        Assert.True(peer.GetProperty("paths").GetArrayLength() > 0);
+        Assert.True(peer.GetProperty("bytes_sent").GetInt64() > 0);
     }
 
     [Fact]

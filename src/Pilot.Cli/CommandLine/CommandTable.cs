@@ -77,7 +77,7 @@ internal static class CommandTable
         new()
         {
             Name = "daemon status", Section = Daemon, Summary = "is the daemon running; --check only sets the exit status", NeedsDaemon = false,
-            Flags = [new("check", null, "print nothing; exit 0 when it answers, else 1"), new("socket", "path", "daemon socket")],
+            Flags = [new("check", "level", "exit 0 when it is live (default), ready or reachable, else 1; alone it prints nothing"), new("socket", "path", "daemon socket")],
             Returns = "running (bool), responsive (bool), pid, pid_file, socket, node_id, address, hostname, uptime_secs, peers, connections",
             Run = DaemonCommands.Status,
         },
@@ -90,7 +90,13 @@ internal static class CommandTable
         new()
         {
             Name = "status", Section = Identity, Summary = "NAT type, endpoint and how peers reach this node", Since = "2.0",
-            Returns = "nat_type, endpoint, strategy, state, node_id, address, hostname, registry, registry_connected", Run = NodeCommands.Status,
+            Returns = "nat_type, endpoint, strategy, port_mapping, state, node_id, address, hostname, registry, registry_connected, beacon_answering", Run = NetworkCommands.Status,
+        },
+        new()
+        {
+            Name = "netcheck", Section = Diagnostics, Summary = "the network that this node is in: UDP, NAT, port mapping, beacons, and what follows", Since = "2.0",
+            Returns = "udp, ipv4, ipv6, nat {type, mapping, filtering, ...}, port_mapping, beacons [{name, endpoint, answering, rtt_ms}], endpoint, strategy, meaning",
+            Run = NetworkCommands.Netcheck,
         },
         new()
         {
@@ -225,9 +231,10 @@ internal static class CommandTable
         new()
         {
             Name = "ping", Section = Diagnostics, Summary = "round trip to a node's echo port", Arguments = ["<address|hostname>"],
-            Flags = [new("count", "n", "probes (default 4)"), new("timeout", "dur", "limit for the whole run (default 30s)"), new("interval", "dur", "pause between probes (default 1s)")],
+            Flags = [new("count", "n", "probes (default 4)"), new("timeout", "dur", "limit for the whole run (default 30s)"), new("interval", "dur", "pause between probes (default 1s)"),
+                new("until-direct", null, "probe until no relay is between; exit 1 when it stays")],
             Synopsis = "ping <address|hostname> [--count <n>] [--timeout <dur>]",
-            Returns = "target, results [{seq, bytes, rtt_ms, error}], timeout (bool), sent, received, loss, min_ms, avg_ms, max_ms, path",
+            Returns = "target, results [{seq, bytes, rtt_ms, path, endpoint, via, error}], timeout (bool), sent, received, loss, min_ms, avg_ms, max_ms, path, path_changes",
             Run = PingCommand.Run,
         },
         new()
@@ -247,7 +254,7 @@ internal static class CommandTable
         {
             Name = "peers", Section = Diagnostics, Summary = "tunnel peers",
             Flags = [new("search", "query", "only peers whose id, endpoint, name or address contains this")],
-            Returns = "peers [{node_id, endpoint, encrypted, authenticated}], total", Run = PeerCommands.Peers,
+            Returns = "peers [{node_id, endpoint, encrypted, authenticated, path, via, rtt_ms, loss, bytes_sent, bytes_recv, paths}], total", Run = PeerCommands.Peers,
         },
         new()
         {

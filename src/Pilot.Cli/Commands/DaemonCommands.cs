@@ -137,9 +137,9 @@ internal static class DaemonCommands
             // Not answering is what this command reports.
         }
 
-        if (context.Args.Switch("check"))
+        if (context.Args.Text("check") is { } level and not ("false" or "0"))
         {
-            return Task.FromResult(status is null ? 1 : 0);
+            return Task.FromResult(Check(context, status, level));
         }
 
         int? holder = status is null ? DaemonSocket.PeerProcess(context.SocketPath) : null;
@@ -152,6 +152,48 @@ internal static class DaemonCommands
         return Task.FromResult(0);
     }
 
+    /// <summary>
+    /// <c>--check</c> alone and <c>live</c>: it answers. <c>ready</c>: it has registered. <c>reachable</c>: the registry is connected and a beacon, if there
+    /// is one, answers, so that peers find this node. Alone it says nothing, as scripts for the reference expect; with a word it says why not.
+    /// </summary>
+    private static int Check(CommandContext context, JsonElement? status, string level)
+    {
+        bool isSilent = level is "true" or "1" or "";
+        if (!isSilent && level is not ("live" or "ready" or "reachable"))
+        {
+            throw CliException.InvalidArgument($"invalid --check: \"{level}\"", "live, ready or reachable");
+        }
+
+        if (status is not { } known)
+        {
+            return isSilent ? 1 : throw new CliException(ErrorCodes.NotRunning, "not live: no daemon answers", "start the daemon with: pilotctl daemon start");
+        }
+
+        if (isSilent)
+        {
+            return 0;
+        }
+
+        string error = known.Text("last_error") is { Length: > 0 } text ? ": " + HumanFormat.OneLine(text) : string.Empty;
+        string? trouble = level == "live" ? null
+            : known.Text("state") != DaemonState.Ready ? $"not ready: {known.Text("state")}{error}"
+            : level == "ready" ? null
+            : !known.Flag("registry_connected") ? $"not reachable: the registry is not connected{error}"
+            : known.TryGetProperty("beacon_answering", out JsonElement answering) && answering.ValueKind == JsonValueKind.False ? "not reachable: no beacon answers"
+            : null;
+        if (trouble is not null)
+        {
+            throw new CliException(ErrorCodes.ConnectionFailed, trouble);
+        }
+
+        if (context.Out.Json)
+        {
+            context.Out.Success(new JsonMap { ["check"] = level, ["ok"] = true });
+        }
+
+        return 0;
+    }
+
     private static string StoppedText(int? holder) => holder is { } pid
         ? $"Daemon: running (pid {pid}), but it does not answer"
         : "Daemon: stopped\n  start with: pilotctl daemon start";
@@ -159,6 +201,7 @@ internal static class DaemonCommands
     private static string RunningText(JsonElement status)
     {
         string hostname = status.Text("hostname") is { Length: > 0 } name ? $"\n  Hostname:    {HumanFormat.OneLine(name)}" : string.Empty;
+        string nat = status.Text("nat_type") is { Length: > 0 } type ? $"\n  NAT type:    {type}" : string.Empty;
         string error = HumanFormat.OneLine(status.Text("last_error"));
         string trouble = !status.Flag("registry_connected") ? $"\n  Registry:    not connected ({(error.Length > 0 ? error : status.Text("registry"))})"
             : error.Length > 0 ? $"\n  Trouble:     {error}"
@@ -169,7 +212,7 @@ internal static class DaemonCommands
               Address:     {status.Text("address")}{hostname}
               Uptime:      {HumanFormat.Clock(status.Number("uptime_secs"))}
               Peers:       {status.Whole("peers")}
-              Connections: {status.Whole("connections")}{trouble}
+              Connections: {status.Whole("connections")}{nat}{trouble}
             """;
     }
 

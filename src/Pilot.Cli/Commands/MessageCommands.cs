@@ -25,7 +25,7 @@ internal static partial class MessageCommands
         {
             if (StandardInput.IsCharacterDevice())
             {
-                return await EstablishAsync(context, address, portGiven ? port : null, timeout).ConfigureAwait(false);
+                return await TunnelSetup.RunAsync(context, address, portGiven ? port : null, timeout).ConfigureAwait(false);
             }
 
             using PayloadSource input = PayloadSource.FromStandardInput(context.Out.Json);
@@ -154,67 +154,5 @@ internal static partial class MessageCommands
             context.Out.Success(data);
             return 0;
         }
-    }
-
-    /// <summary>No message and nothing piped in: build the tunnel, say how it runs, end (07 §12).</summary>
-    private static async Task<int> EstablishAsync(CommandContext context, string address, ushort? port, TimeSpan timeout)
-    {
-        JsonElement info = context.Ask(new IpcRequest { Cmd = IpcCommand.Info }, "connect");
-        string nat = info.Text("nat_type") is { Length: > 0 } known ? known : "unknown";
-        context.Out.Note($"Discovering NAT type... {nat}");
-        JsonMap data = new() { ["target"] = address, ["nat_type"] = nat, ["connected"] = true };
-        string path;
-        double? rtt;
-        if (port is { } wanted)
-        {
-            PilotStream stream = await PeerDial.OpenAsync(context, address, wanted, timeout).ConfigureAwait(false);
-            await using (stream.ConfigureAwait(false))
-            {
-                (path, rtt) = await PeerDial.PathOfAsync(context, stream, address).ConfigureAwait(false);
-                data["port"] = wanted;
-            }
-        }
-        else
-        {
-            PingData ping;
-            try
-            {
-                ping = await context.Client.PingAsync(address, timeout).ConfigureAwait(false);
-            }
-            catch (PilotException e) when (e is PilotNotRunningException || e.Code == PilotErrorCode.ConnectionLost)
-            {
-                throw CommandContext.Failure(e, "connect");
-            }
-            catch (PilotException e)
-            {
-                throw new CliException(
-                    ErrorCodes.ConnectionFailed, $"cannot connect to {address}: {e.Message}", e.Hint ?? $"check that {address} is reachable: pilotctl ping {address}");
-            }
-
-            (path, rtt) = (ping.Path, ping.RttMs);
-        }
-
-        data["path"] = path;
-        if (rtt is { } ms)
-        {
-            data["rtt_ms"] = Math.Round(ms, 3);
-        }
-
-        string time = rtt is { } milliseconds ? $" RTT: {TunnelLine.Milliseconds(TimeSpan.FromMilliseconds(milliseconds))}" : string.Empty;
-        if (path == PathName.Relay)
-        {
-            context.Out.Note("Hole-punch not possible. Switching to relay...");
-        }
-        else if (path == PathName.HolePunch)
-        {
-            context.Out.Note("Requesting hole-punch via beacon...\n✓ Punch sent → peer punched back");
-        }
-
-        context.Out.Success(
-            data,
-            path == PathName.Relay
-                ? $"✓ Relay tunnel via beacon.{time}\n✓ All data encrypted end-to-end. Relay cannot decrypt."
-                : $"✓ Direct tunnel established.{time}");
-        return 0;
     }
 }

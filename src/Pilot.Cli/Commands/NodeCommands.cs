@@ -8,7 +8,7 @@ using Pilot.Ipc;
 
 namespace Pilot.Cli.Commands;
 
-/// <summary>The own node and the registry's view of nodes: <c>info health status find lookup set-* deregister</c> (07 §6.2, §6.5).</summary>
+/// <summary>The own node and the registry's view of nodes: <c>info health find lookup set-* deregister</c> (07 §6.2, §6.5).</summary>
 internal static class NodeCommands
 {
     private const int ListedConnections = 50;
@@ -36,35 +36,6 @@ internal static class NodeCommands
                     Bytes Sent:  {HumanFormat.Size(health.Number("bytes_sent"))}
                     Bytes Recv:  {HumanFormat.Size(health.Number("bytes_recv"))}
                   """);
-        return Task.FromResult(0);
-    }
-
-    public static Task<int> Status(CommandContext context)
-    {
-        JsonElement status = context.Ask(new IpcRequest { Cmd = IpcCommand.Status }, "status");
-        JsonElement info = context.Ask(new IpcRequest { Cmd = IpcCommand.Info }, "status");
-        string nat = info.Text("nat_type");
-        JsonMap data = JsonMaps.From(status);
-        data["nat_type"] = nat;
-        data["endpoint"] = info.Text("endpoint");
-        data["strategy"] = Strategy(nat);
-        data["public"] = info.Flag("public");
-        data["running"] = true;
-        data["responsive"] = true;
-        string endpoint = info.Text("endpoint") is { Length: > 0 } known ? known : "unknown";
-        string registry = status.Flag("registry_connected") ? "connected" : "not connected";
-        string lastError = status.Text("last_error") is { Length: > 0 } error ? $"\nLast error: {HumanFormat.OneLine(error)}" : string.Empty;
-        context.Out.Success(
-            data,
-            $"""
-            State:     {status.Text("state")}
-            Address:   {status.Text("address")}
-            Hostname:  {HumanFormat.OneLine(status.Text("hostname"))}
-            NAT type:  {nat}
-            Endpoint:  {endpoint}
-            Strategy:  {Strategy(nat)}
-            Registry:  {status.Text("registry")} ({registry}){lastError}
-            """);
         return Task.FromResult(0);
     }
 
@@ -169,15 +140,6 @@ internal static class NodeCommands
         return Task.FromResult(0);
     }
 
-    private static string Strategy(string natType) => natType switch
-    {
-        "open" or "full-cone" => "direct (STUN endpoint reachable by all peers)",
-        "restricted cone" or "port-restricted cone" => "hole-punch (coordinated by the beacon)",
-        "symmetric" => "relay via beacon (hole-punch not possible towards other strict NATs)",
-        "blocked" => "relay via beacon only",
-        _ => "unknown (no beacon answer yet)",
-    };
-
     private static string InfoText(JsonElement info)
     {
         StringBuilder text = new("Pilot Protocol Daemon\n");
@@ -200,6 +162,12 @@ internal static class NodeCommands
         if (info.Text("email") is { Length: > 0 } email)
         {
             Line("Email:", HumanFormat.OneLine(email));
+        }
+
+        if (info.Text("nat_type") is { Length: > 0 } nat)
+        {
+            string endpoint = info.Text("endpoint") is { Length: > 0 } known ? $" ({known})" : string.Empty;
+            Line("NAT type:", nat + endpoint);
         }
 
         Line("Traffic:", $"{HumanFormat.Size(info.Number("bytes_sent"))} sent / {HumanFormat.Size(info.Number("bytes_recv"))} recv");

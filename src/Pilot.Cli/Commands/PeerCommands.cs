@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text;
 using System.Text.Json;
 using Pilot.Cli.CommandLine;
@@ -55,12 +56,15 @@ internal static class PeerCommands
                 : $"no peers matching \"{query}\"";
         }
 
-        StringBuilder text = new(HumanFormat.Row(("NODE ID", 10), ("ENDPOINT", 30), ("ENCRYPTED", 20), ("AUTH", 0)));
+        StringBuilder text = new(HumanFormat.Row(("NODE ID", 10), ("ENDPOINT", 30), ("ENCRYPTED", 20), ("AUTH", 13),
+            ("PATH", 10), ("RTT", 8), ("LOSS", 6), ("SENT", 10), ("RECV", 0)));
         foreach (JsonElement peer in peers.Take(ListedRows))
         {
             text.Append('\n').Append(HumanFormat.Row(
                 (peer.Integer("node_id"), 10), (peer.Text("endpoint"), 30),
-                (peer.Flag("encrypted") ? "yes (AES-256-GCM)" : "no", 20), (peer.Flag("authenticated") ? "yes (Ed25519)" : "no", 0)));
+                (peer.Flag("encrypted") ? "yes (AES-256-GCM)" : "no", 20), (peer.Flag("authenticated") ? "yes (Ed25519)" : "no", 13),
+                (peer.Text("path") is { Length: > 0 } path ? path : "-", 10), (Figure(peer, "rtt_ms", 1, "0.#", "ms"), 8), (Figure(peer, "loss", 100, "0.#", "%"), 6),
+                (HumanFormat.Size(peer.Number("bytes_sent")), 10), (HumanFormat.Size(peer.Number("bytes_recv")), 0)));
         }
 
         if (total > ListedRows)
@@ -70,6 +74,11 @@ internal static class PeerCommands
 
         return text.ToString();
     }
+
+    private static string Figure(JsonElement peer, string key, double factor, string format, string unit) =>
+        peer.TryGetProperty(key, out JsonElement value) && value.ValueKind == JsonValueKind.Number
+            ? (value.GetDouble() * factor).ToString(format, CultureInfo.InvariantCulture) + unit
+            : "-";
 
     private static string ConnectionTable(JsonElement connections, long total)
     {

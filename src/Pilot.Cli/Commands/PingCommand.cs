@@ -1,13 +1,16 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Text;
+using System.Text.Json;
 using Pilot.Cli.CommandLine;
 using Pilot.Cli.Output;
+using Pilot.Cli.Streams;
 using Pilot.Client;
+using Pilot.Ipc;
 
 namespace Pilot.Cli.Commands;
 
-/// <summary><c>ping</c> (07 §6.5): probes over one stream to the peer's echo port, each with its own limit; exit 1 when nothing came back.</summary>
+/// <summary><c>ping</c> (07 §6.5): probes over one stream to the peer's echo port, each with its own limit and its path; exit 1 when nothing came back.</summary>
 internal static class PingCommand
 {
     public const ushort EchoPort = 7; // 06 §2
@@ -16,7 +19,8 @@ internal static class PingCommand
 
     public static async Task<int> Run(CommandContext context)
     {
-        int count = context.Args.Integer("count", 4);
+        bool untilDirect = context.Args.Switch("until-direct");
+        int count = context.Args.Integer("count", untilDirect ? int.MaxValue : 4);
         TimeSpan timeout = context.Args.Duration("timeout", DefaultTimeout);
         TimeSpan interval = context.Args.Duration("interval", TimeSpan.FromSeconds(1));
         if (count < 1)
@@ -26,20 +30,22 @@ internal static class PingCommand
 
         string address = NodeArgument.Address(context, context.Args[0]);
         context.Out.Human("PING " + address);
-        PingRun run = new(context, address, timeout);
+        PingRun run = new(context, address, timeout, untilDirect);
         await using (run.ConfigureAwait(false))
         {
             return await run.RunAsync(count, interval).ConfigureAwait(false);
         }
     }
 
-    private sealed class PingRun(CommandContext context, string address, TimeSpan timeout) : IAsyncDisposable
+    private sealed class PingRun(CommandContext context, string address, TimeSpan timeout, bool untilDirect) : IAsyncDisposable
     {
         private readonly long _started = Stopwatch.GetTimestamp();
         private readonly List<JsonMap> _results = [];
         private readonly List<double> _times = [];
         private PilotStream? _stream;
         private string _path = string.Empty;
+        private string _pathLine = string.Empty;
+        private int _pathChanges;
         private double? _setupMs;
 
         public async Task<int> RunAsync(int count, TimeSpan interval)
@@ -60,10 +66,14 @@ internal static class PingCommand
                 }
 
                 await ProbeAsync(sequence).ConfigureAwait(false);
+                if (untilDirect && _times.Count > 0 && PathLine.IsDirect(_path))
+                {
+                    break;
+                }
             }
 
             Report(timedOut);
-            return _times.Count > 0 ? 0 : 1;
+            return _times.Count > 0 && (!untilDirect || PathLine.IsDirect(_path)) ? 0 : 1;
         }
 
         public ValueTask DisposeAsync() => _stream?.DisposeAsync() ?? ValueTask.CompletedTask;
@@ -89,8 +99,7 @@ internal static class PingCommand
                 }
 
                 _times.Add(time.TotalMilliseconds);
-                _results.Add(new JsonMap { ["seq"] = sequence, ["bytes"] = echo.Length, ["rtt_ms"] = Math.Round(time.TotalMilliseconds, 3) });
-                context.Out.Human($"seq={sequence} bytes={echo.Length} time={GoDuration.Format(time)}");
+                Answered(sequence, echo.Length, time);
             }
             catch (PilotException e) when (e is PilotNotRunningException || e.Code == PilotErrorCode.ConnectionLost)
             {
@@ -108,6 +117,39 @@ internal static class PingCommand
             {
                 await FailAsync(sequence, "read: " + e.Message).ConfigureAwait(false);
             }
+        }
+
+        /// <summary>The line of a reply, with the path that carries the stream now; a change of it is told before.</summary>
+        private void Answered(int sequence, int bytes, TimeSpan time)
+        {
+            JsonMap result = new() { ["seq"] = sequence, ["bytes"] = bytes, ["rtt_ms"] = Math.Round(time.TotalMilliseconds, 3) };
+            string line = _pathLine;
+            try
+            {
+                JsonElement now = context.Client.Request(new IpcRequest { Cmd = IpcCommand.Path, To = address });
+                line = PathLine.Format(now);
+                _path = now.Text("path");
+                result["endpoint"] = now.Text("endpoint");
+                if (now.Text("via") is { Length: > 0 } via)
+                {
+                    result["via"] = via;
+                }
+            }
+            catch (PilotException e) when (e.Code == IpcErrorCode.UnknownCommand)
+            {
+                // An older daemon: the path of the dial is all there is.
+            }
+
+            if (_pathLine.Length > 0 && line != _pathLine)
+            {
+                _pathChanges++;
+                context.Out.Human($"path changed: {_pathLine} → {line}");
+            }
+
+            _pathLine = line;
+            result["path"] = _path;
+            _results.Add(result);
+            context.Out.Human($"seq={sequence} bytes={bytes} time={GoDuration.Format(time)}{(line.Length > 0 ? " " + line : string.Empty)}");
         }
 
         private async Task<PilotStream> DialAsync()
@@ -140,6 +182,11 @@ internal static class PingCommand
                 ["target"] = address, ["results"] = _results, ["timeout"] = timedOut,
                 ["sent"] = sent, ["received"] = _times.Count, ["loss"] = loss,
             };
+            if (untilDirect)
+            {
+                data["direct"] = _times.Count > 0 && PathLine.IsDirect(_path);
+            }
+
             string times = string.Empty;
             if (_times.Count > 0)
             {
@@ -147,6 +194,7 @@ internal static class PingCommand
                 data["avg_ms"] = Math.Round(_times.Average(), 3);
                 data["max_ms"] = Math.Round(_times.Max(), 3);
                 data["path"] = _path;
+                data["path_changes"] = _pathChanges;
                 times = string.Create(
                     CultureInfo.InvariantCulture, $", min/avg/max {_times.Min():0.0##}/{_times.Average():0.0##}/{_times.Max():0.0##} ms, path {_path}");
             }

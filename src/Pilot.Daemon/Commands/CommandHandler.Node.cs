@@ -38,9 +38,10 @@ internal sealed partial class CommandHandler
         }, IpcJson.Context.HealthData);
     }
 
-    private CommandOutcome Status(IpcRequest request)
+    private async Task<CommandOutcome> StatusAsync(IpcRequest request)
     {
         var counters = context.Host.LastCounters;
+        var (nat, isAnswering) = await context.Host.Loop.AskAsync(() => (context.Host.Node.Nat, context.Host.Node.IsBeaconAnswering)).ConfigureAwait(false);
         var session = context.Session;
         return Success(request, new StatusData
         {
@@ -61,40 +62,24 @@ internal sealed partial class CommandHandler
             Socket = context.Settings.SocketPath,
             Home = context.Settings.Home,
             LogFile = context.Settings.LogFile ?? string.Empty,
+            NatType = NatType(nat),
+            BeaconAnswering = context.Settings.Beacons.Count > 0 ? isAnswering : null,
             PortMapping = PortMapping(),
             AllocatedBytes = GC.GetTotalAllocatedBytes(),
         }, IpcJson.Context.StatusData);
-    }
-
-    private PortMappingData PortMapping()
-    {
-        if (context.PortMapping?.Status is not { } status)
-        {
-            return new PortMappingData { State = PortMappingState.Off, Protocol = string.Empty, Gateway = string.Empty, External = string.Empty, BehindAnotherNat = false, Error = string.Empty };
-        }
-
-        return new PortMappingData
-        {
-            State = status.State,
-            Protocol = status.Protocol,
-            Gateway = status.Gateway?.IpText() ?? string.Empty,
-            External = status.Lease?.External.ToString() ?? string.Empty,
-            BehindAnotherNat = status.IsBehindAnotherNat,
-            ExpiresInSecs = status.Lease is { } lease ? Math.Max(0, (long)(lease.ExpiresAt - Loop.MonotonicClock.Now).TotalSeconds) : null,
-            Error = status.Error,
-        };
     }
 
     private string Beacon => context.Settings.Beacons.Count > 0 ? context.Settings.Beacons[0] : string.Empty;
 
     private async Task<CommandOutcome> InfoAsync(IpcRequest request)
     {
-        var (counters, peers, connections, pending, trusted) = await context.Host.Loop.AskAsync(() => (
+        var (counters, peers, connections, pending, trusted, nat) = await context.Host.Loop.AskAsync(() => (
             context.Host.Counters(),
             context.Host.Peers(context.Trust.Book.Snapshot.IsKnown),
             context.Host.Connections(),
             context.Trust.Book.Pending.Count,
-            context.Trust.Book.Trusted.Count)).ConfigureAwait(false);
+            context.Trust.Book.Trusted.Count,
+            context.Host.Node.Nat)).ConfigureAwait(false);
         var session = context.Session;
         return Success(request, new InfoData
         {
@@ -127,7 +112,7 @@ internal sealed partial class CommandHandler
             Public = session.Attributes.IsPublic,
             Endpoint = session.Endpoint,
             Listen = context.LocalEndpoint.ToString(),
-            NatType = NatType(session.Endpoint),
+            NatType = NatType(nat),
             Beacon = Beacon,
             Registry = context.Registry.Address,
             RegistryConnected = context.Registry.IsConnected,
@@ -136,13 +121,6 @@ internal sealed partial class CommandHandler
             Features = IpcProtocol.Features,
         }, IpcJson.Context.InfoData);
     }
-
-    /// <summary>What one beacon can tell (04 §11): no translation at all, or nothing. The other kinds need a second beacon address.</summary>
-    private string NatType(string endpoint) =>
-        endpoint.Length == 0 ? "unknown"
-        : Protocol.UdpEndpoint.TryParse(endpoint, out var seen) && seen.Port == context.LocalEndpoint.Port && (seen.IsLoopback || context.Own.Current.Lan.Any(lan => lan.Ip == seen.Ip))
-            ? "open"
-            : "unknown";
 
     private async Task<CommandOutcome> SetAsync(IpcRequest request, CancellationToken cancellation)
     {

@@ -53,6 +53,10 @@ internal sealed class EventHub
 
     public void Peer(PeerEvent peerEvent) => Publish(IpcEvent.Peer, buffer => IpcLine.WriteObject(buffer, peerEvent, IpcJson.Context.PeerEvent));
 
+    public void Punch(PunchEvent punchEvent) => Publish(IpcEvent.Punch, buffer => IpcLine.WriteObject(buffer, punchEvent, IpcJson.Context.PunchEvent));
+
+    public void Nat(NatEvent natEvent) => Publish(IpcEvent.Nat, buffer => IpcLine.WriteObject(buffer, natEvent, IpcJson.Context.NatEvent));
+
     private void Publish(string name, Action<IBufferWriter<byte>> write)
     {
         ReadOnlyMemory<byte> line = default;

@@ -35,6 +35,8 @@ internal sealed partial class NodeHost
                 var stage = nodeEvent.Kind switch
                 {
                     NodeEventKind.ResolveNeeded => Stage("resolving"),
+                    NodeEventKind.PunchRequested => Stage("punching") with { Endpoint = nodeEvent.Endpoint.ToString() },
+                    NodeEventKind.PunchReceived => Stage("punched") with { Endpoint = nodeEvent.Endpoint.ToString() },
                     NodeEventKind.PeerConnected => Stage("tunnel"),
                     NodeEventKind.PathChanged => Stage("path") with
                     {
@@ -132,6 +134,7 @@ internal sealed partial class NodeHost
             TotalMs = Stopwatch.GetElapsedTime(operation.Started).TotalMilliseconds,
             Path = isSelf ? PathName.Loopback : PathText(nodeEvent.Path),
             Endpoint = isSelf ? string.Empty : nodeEvent.Path.Endpoint.ToString(),
+            Via = isSelf ? null : ViaOf(nodeEvent.Path),
         });
     }
 

@@ -13,6 +13,7 @@ internal sealed record EngineCounters(
 /// <summary>Snapshots for status commands.</summary>
 internal sealed partial class NodeHost
 {
+    private const int MaxListedWithPaths = 100; // each path takes up to 250 bytes more
     private const int MaxListed = 1000; // entries of a list; a line may have 1 MiB and an entry takes under 600 bytes
 
     private static readonly TimeSpan CounterInterval = TimeSpan.FromSeconds(1);
@@ -57,7 +58,39 @@ internal sealed partial class NodeHost
     public PeersData Peers(Func<uint, bool> isTrusted)
     {
         var peers = Node.GetPeers(Now);
-        return new PeersData { Peers = [.. peers.Take(MaxListed).Select(peer => Describe(peer, isTrusted))], Total = peers.Count };
+        return new PeersData { Peers = [.. peers.Take(MaxListed).Select(peer => Describe(peer, isTrusted, peers.Count <= MaxListedWithPaths))], Total = peers.Count };
+    }
+
+    /// <summary>The path to a peer now; <c>none</c> when there is no tunnel.</summary>
+    public PathData PathTo(uint nodeId)
+    {
+        if (nodeId == Node.NodeId)
+        {
+            return new PathData { NodeId = nodeId, Path = PathName.Loopback, Endpoint = string.Empty, Used = true, Confirmed = true };
+        }
+
+        var peer = Node.GetPeers(Now).FirstOrDefault(peer => peer.NodeId == nodeId);
+        var used = peer?.Paths.FirstOrDefault(path => path.IsUsed);
+        return used is not null ? Describe(used) with { NodeId = nodeId }
+            : peer?.Path is { } path ? new PathData { NodeId = nodeId, Path = PathText(path), Endpoint = path.Endpoint.ToString(), Via = ViaOf(path), Used = true, Confirmed = path.IsConfirmed, RttMs = path.Rtt?.TotalMilliseconds }
+            : new PathData { NodeId = nodeId, Path = PathName.None, Endpoint = string.Empty };
+    }
+
+    /// <summary>The configured beacons as they answer, the one in use first; those without address last.</summary>
+    public IReadOnlyList<BeaconData> Beacons(IReadOnlyList<string> configured)
+    {
+        var known = Node.Beacons.Select(beacon => new BeaconData
+        {
+            Name = BeaconNames.GetValueOrDefault(beacon.Endpoint) ?? beacon.Endpoint.ToString(),
+            Endpoint = beacon.Endpoint.ToString(),
+            Answering = beacon.IsAnswering,
+            Current = beacon.IsCurrent,
+            Extended = beacon.IsOurs,
+            RttMs = beacon.Rtt?.TotalMilliseconds,
+        }).ToList();
+        var unresolved = configured.Select(Net.BeaconAddresses.NameOf).Where(name => !BeaconNames.Values.Contains(name))
+            .Select(name => new BeaconData { Name = name, Endpoint = string.Empty, Answering = false, Current = false, Extended = false });
+        return [.. known, .. unresolved];
     }
 
     public ConnectionsData Connections()
@@ -105,7 +138,21 @@ internal sealed partial class NodeHost
     private static bool IsActive(Connection connection) =>
         connection.State is ConnectionState.Established or ConnectionState.SynSent or ConnectionState.SynReceived or ConnectionState.FinWait or ConnectionState.CloseWait;
 
-    private PeerData Describe(PeerStatus peer, Func<uint, bool> isTrusted) => new()
+    private PathData Describe(PathDetail path) => new()
+    {
+        Path = PathText(path.Path),
+        Endpoint = path.Path.Endpoint.ToString(),
+        Via = ViaOf(path.Path),
+        Used = path.IsUsed,
+        Confirmed = path.Path.IsConfirmed,
+        Failed = path.IsFailed,
+        RttMs = path.Path.Rtt?.TotalMilliseconds,
+        Loss = path.Loss,
+        BytesSent = (long)path.BytesSent,
+        BytesRecv = (long)path.BytesReceived,
+    };
+
+    private PeerData Describe(PeerStatus peer, Func<uint, bool> isTrusted, bool withPaths) => new()
     {
         NodeId = peer.NodeId,
         Endpoint = peer.Path?.Endpoint.ToString() ?? string.Empty,
@@ -117,6 +164,11 @@ internal sealed partial class NodeHost
         Trusted = isTrusted(peer.NodeId),
         Hostname = HostnameOf(peer.NodeId),
         Address = PilotAddress.OfNode(peer.NodeId).ToString(),
+        Via = peer.Path is { } used ? ViaOf(used) : null,
+        Loss = peer.Paths.FirstOrDefault(detail => detail.IsUsed)?.Loss,
+        BytesSent = (long)peer.BytesSent,
+        BytesRecv = (long)peer.BytesReceived,
+        Paths = withPaths ? [.. peer.Paths.Select(Describe)] : null,
     };
 
     private ConnectionData DescribeConnection(Connection connection)

@@ -53,6 +53,15 @@ internal sealed partial class NodeHost
     /// <summary>A datagram for the local clients.</summary>
     public Action<ReceivedDatagram>? DatagramArrived { get; set; }
 
+    /// <summary>A step of hole punching: peer, <see cref="PunchEvent.Step"/>, endpoint.</summary>
+    public Action<uint, string, UdpEndpoint>? Punching { get; set; }
+
+    /// <summary>What is known about the NAT changed.</summary>
+    public Action? NatChanged { get; set; }
+
+    /// <summary>Beacons' configured names by address, for people. Loop thread.</summary>
+    public IReadOnlyDictionary<UdpEndpoint, string> BeaconNames { get; set; } = new Dictionary<UdpEndpoint, string>();
+
     /// <summary>A peer's path changed, or it became reachable.</summary>
     public Action<uint, PathStatus>? PathChanged { get; set; }
 
@@ -169,6 +178,19 @@ internal sealed partial class NodeHost
             case NodeEventKind.BeaconUnreachable:
                 _logger.LogWarning("beacon {Endpoint} does not answer", nodeEvent.Endpoint);
                 break;
+            case NodeEventKind.NatChanged:
+                _logger.LogInformation("NAT type is {Type}", NatWords.Type(Node.Nat.Type));
+                NatChanged?.Invoke();
+                break;
+            case NodeEventKind.PunchRequested:
+                Punching?.Invoke(nodeEvent.NodeId, PunchEvent.Requested, nodeEvent.Endpoint);
+                Watched(nodeEvent);
+                break;
+            case NodeEventKind.PunchReceived:
+                _logger.LogDebug("punch of node {NodeId} from {Endpoint}", nodeEvent.NodeId, nodeEvent.Endpoint);
+                Punching?.Invoke(nodeEvent.NodeId, PunchEvent.Received, nodeEvent.Endpoint);
+                Watched(nodeEvent);
+                break;
             case NodeEventKind.PathChanged:
                 _logger.LogInformation("path to node {NodeId} is {Path} via {Endpoint}", nodeEvent.NodeId, PathText(nodeEvent.Path), nodeEvent.Path.Endpoint);
                 PathChanged?.Invoke(nodeEvent.NodeId, nodeEvent.Path);
@@ -204,6 +226,9 @@ internal sealed partial class NodeHost
     {
         PathKind.Lan => PathName.Lan,
         PathKind.Relay => PathName.Relay,
-        _ => PathName.Direct,
+        _ => path.IsPunched ? PathName.HolePunch : PathName.Direct,
     };
+
+    /// <summary>The beacon of a relayed path by its name; null for other paths.</summary>
+    public string? ViaOf(PathStatus path) => path.Kind == PathKind.Relay ? BeaconNames.GetValueOrDefault(path.Endpoint) ?? path.Endpoint.ToString() : null;
 }

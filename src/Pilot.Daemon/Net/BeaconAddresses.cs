@@ -1,13 +1,13 @@
 using System.Net;
 using System.Net.Sockets;
 using Microsoft.Extensions.Logging;
-using Pilot.Daemon.Loop;
+using Pilot.Daemon.Host;
 using Pilot.Protocol;
 
 namespace Pilot.Daemon.Net;
 
 /// <summary>Turns the beacons' host names into addresses for the node, now and again from time to time (names move).</summary>
-internal sealed class BeaconAddresses(IReadOnlyList<string> beacons, EngineLoop loop, ILogger logger)
+internal sealed class BeaconAddresses(IReadOnlyList<string> beacons, NodeHost host, ILogger logger)
 {
     private static readonly TimeSpan Refresh = TimeSpan.FromMinutes(5);
     private static readonly TimeSpan Retry = TimeSpan.FromSeconds(5);
@@ -23,11 +23,13 @@ internal sealed class BeaconAddresses(IReadOnlyList<string> beacons, EngineLoop 
         while (!cancellation.IsCancellationRequested)
         {
             var found = new List<UdpEndpoint>();
+            var names = new Dictionary<UdpEndpoint, string>();
             foreach (var beacon in beacons)
             {
                 if (await ResolveAsync(beacon, cancellation).ConfigureAwait(false) is { } endpoint && !found.Contains(endpoint))
                 {
                     found.Add(endpoint);
+                    names.Add(endpoint, NameOf(beacon));
                 }
             }
 
@@ -35,12 +37,23 @@ internal sealed class BeaconAddresses(IReadOnlyList<string> beacons, EngineLoop 
             {
                 current = [.. found];
                 var addresses = current;
-                loop.Post(() => loop.Node.SetBeacons(loop.Now, addresses));
+                host.Loop.Post(() =>
+                {
+                    host.BeaconNames = names;
+                    host.Node.SetBeacons(host.Now, addresses);
+                });
                 logger.LogInformation("beacons: {Beacons}", string.Join(", ", current));
             }
 
             await Task.Delay(found.Count < beacons.Count ? Retry : Refresh, cancellation).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
+    }
+
+    /// <summary>How people call it: the host name alone, an address with its port.</summary>
+    public static string NameOf(string beacon)
+    {
+        var host = beacon[..beacon.LastIndexOf(':')].Trim('[', ']');
+        return IPAddress.TryParse(host, out _) ? beacon : host;
     }
 
     private async Task<UdpEndpoint?> ResolveAsync(string beacon, CancellationToken cancellation)
