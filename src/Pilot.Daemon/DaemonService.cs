@@ -128,8 +128,10 @@ internal sealed class DaemonService(DaemonSettings settings, ILoggerFactory logg
             new RegistryClientOptions { Addresses = settings.Registries, Fingerprint = settings.RegistryTls ? settings.RegistryFingerprint : null }, loggers.CreateLogger("registry"));
         var trust = new TrustHost(host, book, store, registry, requests, loggers.CreateLogger("trust"));
         var own = new OwnAddresses();
-        own.SetInterfaces(LanAddresses.Collect(socket.LocalEndpoint.Port), []);
-        _session = new RegistrySession(settings, registry, requests, host, trust, own, socket.LocalEndpoint.Port, email, loggers.CreateLogger("registry"));
+        var keeper = new SocketKeeper(settings, _state, _loop, own, loggers.CreateLogger("net"));
+        var addresses = keeper.Collect();
+        keeper.Take(addresses);
+        _session = new RegistrySession(settings, registry, requests, host, trust, own, () => host.Loop.LocalEndpoint.Port, email, loggers.CreateLogger("registry"));
         _portMapping = PortMapping(socket.LocalEndpoint, own);
         TellNode(own, host);
         var events = new EventHub();
@@ -144,7 +146,6 @@ internal sealed class DaemonService(DaemonSettings settings, ILoggerFactory logg
             Requests = requests,
             Session = _session,
             Events = events,
-            LocalEndpoint = socket.LocalEndpoint,
             Own = own,
             PortMapping = _portMapping,
             RequestStop = requestStop,
@@ -159,6 +160,13 @@ internal sealed class DaemonService(DaemonSettings settings, ILoggerFactory logg
         _server = new IpcServer(_loop, _socket, new CommandHandler(Context), loggers.CreateLogger("ipc"));
         _loop.Start();
         _tasks.Add(Task.Run(() => new BeaconAddresses(settings.Beacons, host, loggers.CreateLogger("beacon")).RunAsync(_stop.Token)));
+        keeper.PortMapping = _portMapping;
+        keeper.StartWatchdog(() => registry.IsConnected, () =>
+        {
+            Environment.ExitCode = SocketKeeper.ExitCode;
+            requestStop();
+        });
+        _tasks.Add(Task.Run(() => new NetworkWatch(keeper.Collect, keeper.Changed, loggers.CreateLogger("net")).RunAsync(addresses, _stop.Token)));
         _tasks.Add(Task.Run(() => registry.RunAsync(_stop.Token)));
         if (_portMapping is { } portMapping)
         {

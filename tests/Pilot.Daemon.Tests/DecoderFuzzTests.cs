@@ -83,6 +83,12 @@ public sealed class DecoderFuzzTests
         static data => IgdXml.TryGetElement(data, "NewExternalIPAddress", out _));
 
     [Fact]
+    public void Tables_of_addresses() => Run(
+        60_000,
+        ["20010db8000000000000000000000001 02 40 00 80     eth0", "2a010db800000000a1b2c3d4e5f60718 03 40 00 01    wlan0"],
+        static data => HostAddresses.TryParseLine(Encoding.Latin1.GetString(data), out _));
+
+    [Fact]
     public void Routing_tables() => Run(
         60_000,
         ["Iface\tDestination\tGateway\nwlan0\t00000000\t0102A8C0\t0003\t0\t0\t600\t00000000\t0\t0\t0\n", "e\t00000000\t0102A8C0\t0003\t0\t0\t0\t00000000\t0\t0\t0"],

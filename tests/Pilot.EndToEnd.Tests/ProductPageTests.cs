@@ -115,7 +115,7 @@ public sealed partial class ProductPageTests(TrustedPair pair)
         }
 
         Outcome peers = await pair.A.JsonAsync("peers");
-        JsonElement peer = Assert.Single(peers.Data.GetProperty("peers").EnumerateArray(), p => p.GetProperty("hostname").GetString() == "agent-b");
+        JsonElement peer = Assert.Single(peers.Data.GetProperty("peers").EnumerateArray(), p => p.GetProperty("node_id").GetUInt32() == pair.B.NodeId);
         Assert.True(peer.GetProperty("paths").GetArrayLength() > 0);
         Assert.True(peer.GetProperty("bytes_sent").GetInt64() > 0);
     }

@@ -27,7 +27,8 @@ internal sealed record DaemonContext
 
     public required EventHub Events { get; init; }
 
-    public required UdpEndpoint LocalEndpoint { get; init; }
+    /// <summary>The tunnel socket's; another after it was opened again.</summary>
+    public UdpEndpoint LocalEndpoint => Host.Loop.LocalEndpoint;
 
     public required OwnAddresses Own { get; init; }
 

@@ -1,7 +1,9 @@
 using Microsoft.Extensions.Logging;
 using Pilot.Net;
+using Pilot.Daemon.Net;
 using Pilot.Daemon.Polling;
 using Pilot.Engine;
+using Pilot.Protocol;
 
 namespace Pilot.Daemon.Loop;
 
@@ -13,9 +15,12 @@ internal sealed class EngineLoop : EventLoop, IReadinessHandler
     private const int SendBufferSize = 65536 * 2; // Node.Transmit wants at least 65,535
     private const int MaxReceiveBatches = 4; // per turn, so that streams get theirs
     private const int MaxSends = 32; // batches per round, so that arriving acknowledgements are not kept waiting
+    private static readonly TimeSpan RebindRetry = TimeSpan.FromSeconds(1);
+
     private const int MaxRounds = 4; // of events and sends per turn
 
-    private readonly IDatagramSocket _socket;
+    private IDatagramSocket _socket;
+    private int _socketToken;
     private readonly List<IDeadlineSource> _deadlines = [];
     private readonly ReceiveBatch _received = new(BatchMessages, MessageSize);
     private readonly byte[] _sendBuffer = GC.AllocateUninitializedArray<byte>(SendBufferSize, pinned: true);
@@ -26,11 +31,47 @@ internal sealed class EngineLoop : EventLoop, IReadinessHandler
     {
         Node = node;
         _socket = socket;
-        Watch(socket.Descriptor, this, Interest.Read);
+        _socketToken = Watch(socket.Descriptor, this, Interest.Read);
     }
 
     /// <summary>The node. Loop thread only.</summary>
     public Node Node { get; }
+
+    /// <summary>Where the tunnel socket is bound.</summary>
+    public UdpEndpoint LocalEndpoint => _socket.LocalEndpoint;
+
+    /// <summary>
+    /// Puts another socket in the place of the tunnel's; node, tunnels and streams stay. The old one is closed first, since the new one usually
+    /// takes its port. When none can be opened it is tried again every second; until then nothing is sent or received. Loop thread.
+    /// </summary>
+    /// <param name="open">Opens; null when it cannot.</param>
+    /// <param name="opened">Called when the new socket is in place.</param>
+    public void Rebind(Func<IDatagramSocket?> open, Action opened)
+    {
+        if (_socket is not ClosedDatagramSocket)
+        {
+            Unwatch(_socketToken);
+            var local = _socket.LocalEndpoint;
+            _socket.Dispose();
+            _socket = new ClosedDatagramSocket(local);
+        }
+
+        if (open() is not { } socket)
+        {
+            StartTimer(RebindRetry, () =>
+            {
+                if (_socket is ClosedDatagramSocket)
+                {
+                    Rebind(open, opened);
+                }
+            });
+            return;
+        }
+
+        _socket = socket;
+        _socketToken = Watch(socket.Descriptor, this, Interest.Read);
+        opened();
+    }
 
     /// <summary>Takes the node's events. Set before the start.</summary>
     public Action<NodeEvent>? EventSink { get; set; }

@@ -21,6 +21,14 @@ internal sealed record OwnEndpoints(
 
     /// <summary>What peers may be told to try besides the registered endpoint; without LAN addresses.</summary>
     public IReadOnlyList<UdpEndpoint> Others => Mapped is { } mapped ? [mapped, .. Global] : Global;
+
+    /// <summary>
+    /// What the registry is told as <c>lan_addrs</c>: it hands them out under their own gate, and references pass over what is in none of their
+    /// networks. So every registry carries the other endpoints too.
+    /// </summary>
+    public IReadOnlyList<UdpEndpoint> ToRegisterAsLan => [.. Lan.Take(MostRegistered - Others.Count), .. Others];
+
+    private const int MostRegistered = 16; // our registry keeps no more (03 §5.4)
 }
 
 /// <summary>Collects what the parts of the daemon learn about our own endpoints. Any thread.</summary>

@@ -28,8 +28,10 @@ internal sealed record PortMappingOptions
 /// Has the default gateway map the tunnel's port: asked at the start, renewed, asked again when the network changes, released at the stop.
 /// Nothing waits for it. One task owns everything here.
 /// </summary>
-internal sealed class PortMappingService(ushort internalPort, PortMappingOptions options, ILogger logger) : IDisposable
+internal sealed class PortMappingService(ushort port, PortMappingOptions options, ILogger logger) : IDisposable
 {
+    private ushort _port = port;
+
     private const int QueueLength = 256; // of what the network sends; more datagrams are dropped
     private static readonly TimeSpan RouteCheck = TimeSpan.FromMinutes(1); // for systems that tell of no change
 
@@ -47,6 +49,17 @@ internal sealed class PortMappingService(ushort internalPort, PortMappingOptions
 
     /// <summary>Own addresses or routes changed: looks for the gateway again. From any thread.</summary>
     public void NetworkChanged() => _inbox.Writer.TryWrite(CheckRoute);
+
+    /// <summary>The tunnel has another port. From any thread.</summary>
+    public void PortChanged(ushort changed) => _inbox.Writer.TryWrite(now =>
+    {
+        if (changed != _port)
+        {
+            _port = changed;
+            Close(); // the old mapping leads nowhere and runs out
+            CheckRoute(now);
+        }
+    });
 
     /// <summary>Works until cancelled, then deletes the mapping within <see cref="PortMappingConstants.ReleaseLimit"/>.</summary>
     public async Task RunAsync(CancellationToken cancellation)
@@ -165,9 +178,9 @@ internal sealed class PortMappingService(ushort internalPort, PortMappingOptions
         var machine = new PortMappingMachine(
             route.Gateway,
             [
-                new PcpMapper(server, route.Own, internalPort, random),
-                new NatPmpMapper(server, internalPort),
-                new UpnpMapper(route.Gateway, route.Own, internalPort, random, searches),
+                new PcpMapper(server, route.Own, _port, random),
+                new NatPmpMapper(server, _port),
+                new UpnpMapper(route.Gateway, route.Own, _port, random, searches),
             ]);
         _sockets = new GatewaySockets(route, options.AnnouncementPort, datagram => _inbox.Writer.TryWrite(at => Take(machine, at, datagram)), logger);
         _machine = machine;

@@ -15,15 +15,7 @@ internal sealed class RegistryQuestions(RegistryRequests requests, RegistryClien
         try
         {
             var answer = await client.SendAsync(requests.Resolve(nodeId)).ConfigureAwait(false);
-            result = answer.Error is { } error
-                ? new ResolveAnswer(ResolveOutcome.Refused, null, [], error)
-                : new ResolveAnswer(
-                    ResolveOutcome.Found,
-                    UdpEndpoint.TryParse(answer.Text("real_addr"), out var endpoint) && endpoint.Port != 0 ? endpoint : null,
-                    LanAddresses.Matching(own.Current.Lan, answer.Items("lan_addrs").Where(item => item.ValueKind == JsonValueKind.String).Select(item => item.GetString()!)))
-                {
-                    IsOurs = answer.Text("software").StartsWith(RegistryRequests.SoftwareName, StringComparison.Ordinal),
-                };
+            result = answer.Error is { } error ? new ResolveAnswer(ResolveOutcome.Refused, null, [], error) : Found(answer);
         }
         catch (RegistryUnavailableException exception)
         {
@@ -31,6 +23,18 @@ internal sealed class RegistryQuestions(RegistryRequests requests, RegistryClien
         }
 
         host.Loop.Post(() => host.CompleteResolve(nodeId, result));
+    }
+
+    private ResolveAnswer Found(RegistryAnswer answer)
+    {
+        var now = own.Current;
+        string[] told = [.. answer.Items("lan_addrs").Where(item => item.ValueKind == JsonValueKind.String).Select(item => item.GetString()!)];
+        UdpEndpoint? registered = UdpEndpoint.TryParse(answer.Text("real_addr"), out var endpoint) && endpoint.Port != 0 ? endpoint : null;
+        return new ResolveAnswer(ResolveOutcome.Found, registered, LanAddresses.Matching(now.Lan, told))
+        {
+            OtherEndpoints = PeerEndpoints.Others(told, registered, now),
+            IsOurs = answer.Text("software").StartsWith(RegistryRequests.SoftwareName, StringComparison.Ordinal),
+        };
     }
 
     public async Task LookupAsync(uint nodeId)

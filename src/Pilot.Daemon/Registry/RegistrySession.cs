@@ -26,7 +26,7 @@ internal sealed class RegistrySession : IDisposable
     private readonly NodeHost _host;
     private readonly TrustHost _trust;
     private readonly OwnAddresses _own;
-    private readonly ushort _localPort;
+    private readonly Func<ushort> _localPort;
     private readonly uint _lastNodeId;
     private readonly ILogger _logger;
     private readonly PollSchedule _polls = new();
@@ -40,7 +40,7 @@ internal sealed class RegistrySession : IDisposable
     private volatile bool _registerWanted;
 
     public RegistrySession(
-        DaemonSettings settings, RegistryClient client, RegistryRequests requests, NodeHost host, TrustHost trust, OwnAddresses own, ushort localPort, string? email, ILogger logger)
+        DaemonSettings settings, RegistryClient client, RegistryRequests requests, NodeHost host, TrustHost trust, OwnAddresses own, Func<ushort> localPort, string? email, ILogger logger)
     {
         _settings = settings;
         _client = client;
@@ -135,7 +135,7 @@ internal sealed class RegistrySession : IDisposable
             catch (Exception exception) when (exception is RegistryUnavailableException or RegistryErrorException)
             {
                 _logger.LogWarning("{Error}", exception.Message);
-                _registerWanted |= RegistrationAddress() != _registeredAddress; // again with the next heartbeat
+                _registerWanted |= HasMoved; // again with the next heartbeat
             }
         }
     }
@@ -202,7 +202,7 @@ internal sealed class RegistrySession : IDisposable
     private async Task RegisterAsync(Sender send, bool isRestored, CancellationToken cancellation)
     {
         var address = RegistrationAddress();
-        var lan = _own.Current.Lan;
+        var lan = _own.Current.ToRegisterAsLan;
         var answer = Check(await send(_requests.Register(address, Email, [.. lan.Select(endpoint => endpoint.ToString())], NodeId != 0 ? NodeId : _lastNodeId), cancellation).ConfigureAwait(false));
         var nodeId = answer.Node("node_id");
         if (nodeId is 0 or PilotAddress.BroadcastNode)
@@ -290,12 +290,14 @@ internal sealed class RegistrySession : IDisposable
 
     /// <summary>What <c>listen_addr</c> is to say: the registry uses its port only (03 §5.1).</summary>
     private string RegistrationAddress() =>
-        _settings.Endpoint ?? _own.Current.ToRegister?.ToString() ?? $"127.0.0.1:{_localPort}";
+        _settings.Endpoint ?? _own.Current.ToRegister?.ToString() ?? $"127.0.0.1:{_localPort()}";
+
+    private bool HasMoved => RegistrationAddress() != _registeredAddress || !_own.Current.ToRegisterAsLan.SequenceEqual(_registeredLan);
 
     /// <summary>What was registered is not true any more: registers again at once.</summary>
     private void RegisterIfMoved()
     {
-        if (IsRegistered && (RegistrationAddress() != _registeredAddress || !_own.Current.Lan.SequenceEqual(_registeredLan)))
+        if (IsRegistered && HasMoved)
         {
             _registerWanted = true;
             Wake();

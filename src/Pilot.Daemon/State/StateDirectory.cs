@@ -34,6 +34,8 @@ internal sealed class StateDirectory : IDisposable
 
     public string TrustExtensionPath => Path.Combine(Location, "trust-ext.json");
 
+    private string ExitPath => Path.Combine(Location, "watchdog-exit");
+
     private string PortPath => Path.Combine(Location, "udp-port");
 
     /// <summary>Opens the directory of the identity file, making it if needed, and takes its lock.</summary>
@@ -93,6 +95,21 @@ internal sealed class StateDirectory : IDisposable
 
     public void WriteLastPort(int port) =>
         AtomicFile.Write(PortPath, Encoding.ASCII.GetBytes(port.ToString(CultureInfo.InvariantCulture)));
+
+    /// <summary>When this node last ended itself for its supervisor; null if never.</summary>
+    public DateTimeOffset? ReadLastExit()
+    {
+        try
+        {
+            return File.Exists(ExitPath) ? File.GetLastWriteTimeUtc(ExitPath) : null;
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            return DateTimeOffset.UtcNow; // unknown: rather too late than in a loop
+        }
+    }
+
+    public void WriteLastExit() => AtomicFile.Write(ExitPath, "the tunnel socket heard nothing; see the log\n"u8.ToArray());
 
     /// <summary>Removes the files of <see cref="WriteInformation"/> and gives the lock back.</summary>
     public void Dispose()

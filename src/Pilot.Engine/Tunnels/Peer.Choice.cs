@@ -84,9 +84,9 @@ internal sealed partial class Peer
     /// <summary>A path needed a punch if nobody could have opened it alone: both sides filter. What a reference has in front of it is unknown; then it did if only the punch told the endpoint.</summary>
     private bool NeededPunch(PeerPath path)
     {
-        if (path.Kind != PathKind.Direct)
+        if (path.Kind != PathKind.Direct || _context.Beacons.Current is null)
         {
-            return false;
+            return false; // without a beacon nobody is made to punch
         }
 
         NatType own = _context.Beacons.Nat.Type;
