@@ -36,6 +36,12 @@ internal sealed class FakeRegistry : IAsyncDisposable
 
     public ConcurrentQueue<JsonObject> Requests { get; } = new();
 
+    /// <summary>The same as bytes.</summary>
+    public ConcurrentQueue<byte[]> Bodies { get; } = new();
+
+    /// <summary>Named to clients that ask, as a registry of ours does; null as a reference registry.</summary>
+    public byte[]? Session { get; set; }
+
     /// <summary>Returns an answer instead of the usual one; an object without members means: no answer at all.</summary>
     public Func<JsonObject, JsonObject?>? Script { get; set; }
 
@@ -119,12 +125,19 @@ internal sealed class FakeRegistry : IAsyncDisposable
                 JsonObject answer;
                 if (request["session_wanted"] is not null)
                 {
-                    // A reference registry ignores the member; its tests are about what comes after.
-                    await stream.WriteAsync(Frame(new JsonObject { ["type"] = "check_trust_ok", ["trusted"] = false }));
+                    // Not recorded: the tests are about what comes after.
+                    var hello = new JsonObject { ["type"] = "check_trust_ok", ["trusted"] = false };
+                    if (Session is not null)
+                    {
+                        hello["session"] = Convert.ToBase64String(Session);
+                    }
+
+                    await stream.WriteAsync(Frame(hello));
                     continue;
                 }
 
                 Requests.Enqueue(request);
+                Bodies.Enqueue(body);
                 lock (_gate)
                 {
                     answer = Script?.Invoke(request) ?? Answer(request);

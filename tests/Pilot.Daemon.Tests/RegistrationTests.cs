@@ -1,4 +1,6 @@
 using Pilot.Ipc;
+using Pilot.Protocol;
+using Pilot.Protocol.Registry;
 
 namespace Pilot.Daemon.Tests;
 
@@ -26,6 +28,32 @@ public sealed class RegistrationTests : IAsyncLifetime
         Assert.Equal("user@example.com", (string?)register["owner"]);
         Assert.Equal($"127.0.0.1:{daemon.Context.LocalEndpoint.Port}", (string?)register["listen_addr"]);
         Assert.False((bool)_registry.Requests.Single(request => (string)request["type"]! == "set_visibility")["public"]!);
+    }
+
+    [Fact]
+    public async Task A_registry_of_ours_gets_signatures_that_cannot_be_repeated_beside_the_others()
+    {
+        _registry.Session = [.. Enumerable.Range(0, 16).Select(i => (byte)i)];
+        await using var daemon = await TestDaemon.StartAsync(Settings());
+        await _registry.WaitForAsync("poll_handshakes");
+        var key = Convert.FromBase64String((string)_registry.Requests.First()["public_key"]!);
+        var last = 0L;
+        foreach (var body in _registry.Bodies)
+        {
+            Assert.True(RegistryRequest.TryParse(body, out var request));
+            if (request!.Type == "lookup")
+            {
+                Assert.False(request.Has(RequestProof.SignatureMember));
+                continue;
+            }
+
+            Assert.True(Ed25519.Verify(key, RequestProof.GetSignedBytes(_registry.Session, request), Convert.FromBase64String(request.GetString(RequestProof.SignatureMember))));
+            Assert.True(request.TryGetInteger(RequestProof.SequenceMember, out var sequence) && sequence > last);
+            last = sequence;
+            Assert.Equal(request.Type != "register", request.HasString("signature")); // what a reference registry reads
+        }
+
+        Assert.Matches("^pilot-daemon/[0-9]+[.][0-9]+[.][0-9]+$", (string)_registry.Requests.First()["software"]!);
     }
 
     [Fact]

@@ -13,10 +13,11 @@ namespace Pilot.Rendezvous.Server;
 internal sealed class WriteLane : IDisposable
 {
     private const int MaxBatch = 2000; // requests in one commit
-    private static readonly TimeSpan SharedPatience = TimeSpan.FromSeconds(8); // less than a client waits for an answer (spec 03 section 2.4, "Better")
+    private static readonly TimeSpan DefaultPatience = TimeSpan.FromSeconds(8); // less than a client waits for an answer (spec 03 section 2.4, "Better")
     private static readonly TimeSpan RetryPause = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan ProbeInterval = TimeSpan.FromSeconds(1);
 
+    private readonly TimeSpan _patience;
     private readonly IEventStore _store;
     private readonly RegistryCore _core;
     private readonly Lock _owner;
@@ -35,8 +36,10 @@ internal sealed class WriteLane : IDisposable
     /// <param name="owner">Held while the core is used.</param>
     /// <param name="position">Of the loaded state.</param>
     /// <param name="events">Who is told what.</param>
-    public WriteLane(IEventStore store, RegistryCore core, Lock owner, long position, WriteLaneEvents events)
+    /// <param name="patience">How long clients wait for a shared store that is away; null = 8 s.</param>
+    public WriteLane(IEventStore store, RegistryCore core, Lock owner, long position, WriteLaneEvents events, TimeSpan? patience = null)
     {
+        _patience = patience ?? DefaultPatience;
         _store = store;
         _core = core;
         _owner = owner;
@@ -166,11 +169,13 @@ internal sealed class WriteLane : IDisposable
             }
             catch (StoreException e)
             {
+                RegistryEvent[] decided = [.. _batchEvents];
                 _batchEvents.Clear();
                 Fail(e);
                 bool? stored = committing ? WasStored(token) : false;
                 if (stored == true)
                 {
+                    _batchEvents.AddRange(decided);
                     Finish(jobs);
                     return;
                 }
@@ -182,7 +187,7 @@ internal sealed class WriteLane : IDisposable
                     return;
                 }
 
-                if (!_store.IsShared || Stopwatch.GetElapsedTime(start) > SharedPatience || _queue.IsAddingCompleted)
+                if (!_store.IsShared || Stopwatch.GetElapsedTime(start) > _patience || _queue.IsAddingCompleted)
                 {
                     jobs.ForEach(j => j.Done.TrySetException(e));
                     return;
@@ -240,7 +245,7 @@ internal sealed class WriteLane : IDisposable
         }
 
         long start = Stopwatch.GetTimestamp();
-        while (Stopwatch.GetElapsedTime(start) < SharedPatience && !_queue.IsAddingCompleted)
+        while (Stopwatch.GetElapsedTime(start) < _patience && !_queue.IsAddingCompleted)
         {
             try
             {

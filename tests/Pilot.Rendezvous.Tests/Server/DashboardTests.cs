@@ -39,6 +39,7 @@ public sealed class DashboardTests
         HttpTests.Fill(server, 100_000);
         await using Browser browser = await Browser.OpenAsync($"http://{server.Host.HttpEndPoint}/?q=rare");
         await browser.WaitAsync("document.querySelector('#total_nodes').textContent === '100.0K' && document.querySelector('#page').textContent === '1–25 of 100'");
+        Assert.StartsWith("pilot-daemon/0.2.0 77.1K (77 %)", await browser.EvaluateAsync("document.querySelector('#versions').textContent"), StringComparison.Ordinal);
         await browser.SaveAsync("dashboard-large");
         Assert.Equal("true", await browser.EvaluateAsync("String(performance.getEntriesByType('resource').every(e => e.transferSize < 100000))"));
     }

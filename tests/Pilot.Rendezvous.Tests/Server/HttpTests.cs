@@ -223,6 +223,7 @@ public sealed class HttpTests
             core.Apply(new NodeRegistered(id, new PublicKey(id, 1, 2, 3), null, $"owner{id}@example.com", "198.51.100.7:4000", [], DateTimeOffset.UtcNow));
             core.Apply(new HostnameChanged(id, $"host-{id}"));
             core.Apply(new TagsChanged(id, id % 1000 == 1 ? ["rare", "ml"] : [$"t{id % 7}"]));
+            core.Apply(new SoftwareChanged(id, id % 10 == 0 ? "" : id % 7 == 0 ? "pilot-daemon/0.1.0" : "pilot-daemon/0.2.0"));
             if (id > 1)
             {
                 core.Apply(new ConsentGiven(id, id - 1));
