@@ -21,6 +21,7 @@ internal static class DaemonCommands
     private static readonly TimeSpan RegistryLimit = TimeSpan.FromSeconds(3); // how long a daemon may report the same obstacle
     private static readonly TimeSpan StopLimit = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan AnswerLimit = TimeSpan.FromSeconds(3);
+    private static readonly TimeSpan NatLimit = TimeSpan.FromMilliseconds(500);
     private static readonly TimeSpan PollStep = TimeSpan.FromMilliseconds(20);
 
     /// <summary>Flags of <c>daemon start</c>; those not named here go to the daemon program under the same name.</summary>
@@ -324,7 +325,7 @@ internal static class DaemonCommands
             context.Out.Note($"starting daemon (pid {_pid})...");
             JsonElement status = await WaitAsync().ConfigureAwait(false);
             Remember(status);
-            Report(status);
+            await ReportAsync(status).ConfigureAwait(false);
             return 0;
         }
 
@@ -460,7 +461,7 @@ internal static class DaemonCommands
             }
         }
 
-        private void Report(JsonElement status)
+        private async Task ReportAsync(JsonElement status)
         {
             string hostname = status.Text("hostname");
             string address = status.Text("address");
@@ -469,7 +470,7 @@ internal static class DaemonCommands
             {
                 context.Out.Note(_hadIdentity ? "✓ Identity loaded: Ed25519" : "✓ Identity generated: Ed25519");
                 context.Out.Note(hostname.Length > 0 ? $"✓ Registered as {HumanFormat.OneLine(hostname)} ({address})" : $"✓ Registered ({address})");
-                if (NatType() is { Length: > 0 } nat and not "unknown")
+                if (await NatTypeAsync().ConfigureAwait(false) is { Length: > 0 } nat and not "unknown")
                 {
                     context.Out.Note("✓ NAT type: " + nat);
                 }
@@ -509,15 +510,27 @@ internal static class DaemonCommands
                     $"Daemon running (pid {_pid})\n  Address:  {address}{name}\n  Socket:   {context.SocketPath}\n  Logs:     {log}"));
         }
 
-        private string NatType()
+        /// <summary>The NAT is measured by the way; a beacon that answers has a moment for it.</summary>
+        private async Task<string> NatTypeAsync()
         {
-            try
+            long asked = Stopwatch.GetTimestamp();
+            while (true)
             {
-                return context.Client.Request(new IpcRequest { Cmd = IpcCommand.Info }, AnswerLimit).Text("nat_type");
-            }
-            catch (PilotException)
-            {
-                return string.Empty; // one line less
+                try
+                {
+                    JsonElement info = context.Client.Request(new IpcRequest { Cmd = IpcCommand.Info }, AnswerLimit);
+                    string nat = info.Text("nat_type");
+                    if (nat is not ("" or "unknown") || info.Text("endpoint").Length == 0 || Stopwatch.GetElapsedTime(asked) > NatLimit)
+                    {
+                        return nat;
+                    }
+                }
+                catch (PilotException)
+                {
+                    return string.Empty; // one line less
+                }
+
+                await Task.Delay(PollStep).ConfigureAwait(false);
             }
         }
 
