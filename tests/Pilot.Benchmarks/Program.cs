@@ -47,6 +47,11 @@ static async Task<int> RunAsync(string[] args)
         case ["engine"]:
             EngineBenchmarks.Run(static (_, _) => { });
             return 0;
+        case ["peers", var count]:
+            var peers = new BenchmarkReport();
+            PeerTableBenchmark.Run(int.Parse(count), peers);
+            peers.Print(Console.Out);
+            return 0;
         case ["udp-link", var a, var b, .. var words]:
             return await LinkRole.RunAsync(a, b, words).ConfigureAwait(false);
         case ["tun-link", var a, var b]:
@@ -58,11 +63,12 @@ static async Task<int> RunAsync(string[] args)
         default:
             await Console.Error.WriteLineAsync(
                 """
-                usage: end-to-end [--quick] [--only=latency] [--json FILE] [--runs N] [--ladder[=RUNG] | --fairness[=CASE]]
+                usage: end-to-end [--quick] [--only=latency|throughput] [--json FILE] [--runs N] [--ladder[=RUNG] | --fairness[=CASE]]
                        yardstick [--runs N] [--megabytes N]
                        rendezvous [--nodes N] [--connections N] [--seconds N] [--postgres] [--json FILE]
                        rendezvous crash [--rounds N]
                        engine
+                       peers COUNT
                        udp-link A B [near=PORT] [far=PORT] [rate=Mb/s] [rtt=ms] [jitter=ms] [loss=%] [burst=N] [queue=N] [reorder=%] [mtu=N] [seed=N]
                 """).ConfigureAwait(false);
             return 2;

@@ -18,6 +18,14 @@ public sealed class RegistrationTests : IAsyncLifetime
         _directory.Dispose();
     }
 
+    [Theory]
+    [InlineData(1, 1)]
+    [InlineData(9_999, 1)]
+    [InlineData(10_000, 1)]
+    [InlineData(10_001, 2)]
+    public void A_wait_is_not_cut_to_nothing(long ticks, int milliseconds) =>
+        Assert.Equal(TimeSpan.FromMilliseconds(milliseconds), Registry.RegistrySession.WholeMilliseconds(TimeSpan.FromTicks(ticks)));
+
     [Fact]
     public async Task The_start_registers_sets_visibility_and_hostname_and_polls()
     {

@@ -110,7 +110,7 @@ internal sealed class RegistrySession : IDisposable
             var wait = Instant.Min(nextHeartbeat, nextPoll) - MonotonicClock.Now;
             if (wait > TimeSpan.Zero)
             {
-                await _wake.WaitAsync(wait, cancellation).ConfigureAwait(false);
+                await _wake.WaitAsync(WholeMilliseconds(wait), cancellation).ConfigureAwait(false);
             }
 
             try
@@ -139,6 +139,9 @@ internal sealed class RegistrySession : IDisposable
             }
         }
     }
+
+    /// <summary>Timers count whole milliseconds and cut the rest off: a wait of less than one would end at once, again and again until the time has come.</summary>
+    internal static TimeSpan WholeMilliseconds(TimeSpan wait) => TimeSpan.FromMilliseconds(Math.Ceiling(wait.TotalMilliseconds));
 
     /// <summary>Somebody looks at pending or trusted: polls now if the last poll is not fresh, and waits a moment for it (lessons 64).</summary>
     public async Task LookAsync()

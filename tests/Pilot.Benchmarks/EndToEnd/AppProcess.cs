@@ -81,6 +81,13 @@ internal sealed class AppProcess : IDisposable
         return ExpectAsync("ready");
     }
 
+    /// <summary>The same with one thread that blocks, one stream at a time.</summary>
+    public Task EchoBlockingAsync(int port)
+    {
+        _process.WriteLine(string.Create(CultureInfo.InvariantCulture, $"echo-blocking {port}"));
+        return ExpectAsync("ready");
+    }
+
     /// <summary>Pings one after the other: what the daemon measured, and what the application waited, in microseconds.</summary>
     public async Task<(double[] Reported, double[] Waited)> PingAsync(string peer, int count)
     {
@@ -89,16 +96,16 @@ internal sealed class AppProcess : IDisposable
     }
 
     /// <summary>Dials one after the other, the tunnel being up: microseconds each.</summary>
-    public Task<double[]> DialAsync(string peer, int port, int count)
+    public Task<double[]> DialAsync(string peer, int port, int count, bool isBlocking)
     {
-        _process.WriteLine(string.Create(CultureInfo.InvariantCulture, $"dial {peer} {port} {count}"));
+        _process.WriteLine(string.Create(CultureInfo.InvariantCulture, $"dial{(isBlocking ? "-blocking" : string.Empty)} {peer} {port} {count}"));
         return SamplesAsync();
     }
 
     /// <summary>Dial, short message and its echo: microseconds each.</summary>
-    public Task<double[]> MessageAsync(string peer, int port, int count)
+    public Task<double[]> MessageAsync(string peer, int port, int count, bool isBlocking)
     {
-        _process.WriteLine(string.Create(CultureInfo.InvariantCulture, $"message {peer} {port} {count}"));
+        _process.WriteLine(string.Create(CultureInfo.InvariantCulture, $"message{(isBlocking ? "-blocking" : string.Empty)} {peer} {port} {count}"));
         return SamplesAsync();
     }
 

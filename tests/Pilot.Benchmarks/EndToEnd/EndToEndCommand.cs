@@ -3,7 +3,7 @@ using Pilot.Benchmarks.Fairness;
 
 namespace Pilot.Benchmarks.EndToEnd;
 
-/// <summary><c>end-to-end [--quick] [--only=latency] [--json FILE] [--runs N] [--ladder[=RUNG] | --fairness[=CASE]]</c>: what <c>tests/bench</c> runs.</summary>
+/// <summary><c>end-to-end [--quick] [--only=latency | --only=throughput] [--json FILE] [--runs N] [--ladder[=RUNG] | --fairness[=CASE]]</c>: what <c>tests/bench</c> runs.</summary>
 internal static class EndToEndCommand
 {
     private const int AllocationSegment = 1152;
@@ -13,7 +13,7 @@ internal static class EndToEndCommand
         var quick = false;
         string? json = null;
         string? ladder = null;
-        var latencyOnly = false;
+        string? only = null;
         string? fairness = null;
         int? wanted = null;
         for (var i = 0; i < args.Length; i++)
@@ -26,8 +26,8 @@ internal static class EndToEndCommand
                 case "--json" when i + 1 < args.Length:
                     json = args[++i];
                     break;
-                case "--only=latency":
-                    latencyOnly = true;
+                case "--only=latency" or "--only=throughput":
+                    only = args[i]["--only=".Length..];
                     break;
                 case "--runs" when i + 1 < args.Length && int.TryParse(args[i + 1], out var number) && number > 0:
                     wanted = number;
@@ -62,7 +62,7 @@ internal static class EndToEndCommand
         }
         else
         {
-            await MeasureAsync(report, runs, quick, latencyOnly).ConfigureAwait(false);
+            await MeasureAsync(report, runs, quick, only).ConfigureAwait(false);
         }
 
         report.Print(Console.Out);
@@ -74,9 +74,9 @@ internal static class EndToEndCommand
         return 0;
     }
 
-    private static async Task MeasureAsync(BenchmarkReport report, int runs, bool quick, bool latencyOnly)
+    private static async Task MeasureAsync(BenchmarkReport report, int runs, bool quick, string? only)
     {
-        if (!latencyOnly)
+        if (only is null)
         {
             Say("idle connections, in daemons of their own"); // memory left over from transfers would hide what they take
             await using var fresh = await BenchmarkNetwork.StartAsync().ConfigureAwait(false);
@@ -85,7 +85,7 @@ internal static class EndToEndCommand
 
         Say("starting a rendezvous and two daemons");
         await using var network = await BenchmarkNetwork.StartAsync().ConfigureAwait(false);
-        if (!latencyOnly)
+        if (only is null)
         {
             Say("idle memory and start-up");
             await FootprintScenario.MeasureMemoryAsync(network, report).ConfigureAwait(false);
@@ -101,14 +101,23 @@ internal static class EndToEndCommand
             await latency.PrepareAsync().ConfigureAwait(false);
             for (var run = 1; run <= runs; run++)
             {
-                if (!latencyOnly)
+                if (only != "latency")
                 {
                     Say($"run {run} of {runs}: throughput");
                     await throughput.RunAsync().ConfigureAwait(false);
                 }
 
-                Say($"run {run} of {runs}: latency");
-                await latency.RunAsync().ConfigureAwait(false);
+                if (only != "throughput")
+                {
+                    Say($"run {run} of {runs}: latency");
+                    await latency.RunAsync().ConfigureAwait(false);
+                }
+            }
+
+            if (only != "latency")
+            {
+                Say("garbage in the middle of transfers");
+                await throughput.MeasureGarbageAsync().ConfigureAwait(false);
             }
         }
         finally
@@ -117,10 +126,16 @@ internal static class EndToEndCommand
             latency.Stop();
         }
 
+        if (only is not null)
+        {
+            return;
+        }
+
         await FootprintScenario.MeasureMemoryAfterAsync(network, report).ConfigureAwait(false);
         Say("engine in memory");
         var engine = EngineBenchmarks.MeasureNodes(AllocationSegment);
         report.Add("engine_mb_s", $"two engines in memory, one core, {AllocationSegment} B segments", "MB/s", engine.MegabytesPerSecond);
+        PeerTableBenchmark.Run(10_000, report);
         report.Add("alloc_bytes_per_packet", "engine, bytes allocated per packet", "B", engine.AllocatedPerPacket);
     }
 

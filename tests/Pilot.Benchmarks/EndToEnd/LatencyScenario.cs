@@ -4,6 +4,7 @@ namespace Pilot.Benchmarks.EndToEnd;
 internal sealed class LatencyScenario(BenchmarkNetwork network, BenchmarkReport report, ThroughputScenario bulk, int samples)
 {
     private const int EchoPort = 2100;
+    private const int BlockingEchoPort = 2101;
     private const int BulkBatch = 20;
     private const double BulkSeconds = 4;
 
@@ -13,8 +14,10 @@ internal sealed class LatencyScenario(BenchmarkNetwork network, BenchmarkReport 
     public async Task PrepareAsync()
     {
         await _b.EchoAsync(EchoPort).ConfigureAwait(false);
+        await _b.EchoBlockingAsync(BlockingEchoPort).ConfigureAwait(false);
         await _a.PingAsync(network.B.Address, BulkBatch).ConfigureAwait(false);
-        await _a.MessageAsync(network.B.Address, EchoPort, 5 * BulkBatch).ConfigureAwait(false);
+        await _a.MessageAsync(network.B.Address, EchoPort, 5 * BulkBatch, isBlocking: false).ConfigureAwait(false);
+        await _a.MessageAsync(network.B.Address, BlockingEchoPort, 5 * BulkBatch, isBlocking: true).ConfigureAwait(false);
     }
 
     public async Task RunAsync()
@@ -23,8 +26,10 @@ internal sealed class LatencyScenario(BenchmarkNetwork network, BenchmarkReport 
         Add("ping", "ping", reported);
         Add("ping_call", "ping, waiting time of the application", waited);
 
-        Add("dial", "dial, tunnel up", await _a.DialAsync(network.B.Address, EchoPort, samples).ConfigureAwait(false));
-        Add("message", "connect, message and reply", await _a.MessageAsync(network.B.Address, EchoPort, samples).ConfigureAwait(false));
+        Add("dial", "dial, tunnel up", await _a.DialAsync(network.B.Address, BlockingEchoPort, samples, isBlocking: true).ConfigureAwait(false));
+        Add("message", "connect, message and reply", await _a.MessageAsync(network.B.Address, BlockingEchoPort, samples, isBlocking: true).ConfigureAwait(false));
+        Add("dial_async", "dial, tunnel up, by tasks", await _a.DialAsync(network.B.Address, EchoPort, samples, isBlocking: false).ConfigureAwait(false));
+        Add("message_async", "connect, message and reply, by tasks", await _a.MessageAsync(network.B.Address, EchoPort, samples, isBlocking: false).ConfigureAwait(false));
 
         var transfer = bulk.BulkAsync(BulkSeconds);
         var loaded = new List<double>();

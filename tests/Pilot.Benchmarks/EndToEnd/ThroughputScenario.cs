@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Pilot.Benchmarks.Processes;
 using Pilot.Benchmarks.Yardstick;
 
@@ -8,6 +9,7 @@ internal sealed class ThroughputScenario(BenchmarkNetwork network, BenchmarkRepo
 {
     private const int Port = 2000;
     private const long ProbeBytes = 32_000_000; // first transfers: warm up and tell how many bytes the time allows
+    private const double SteadySeconds = 6;
     private const int YardstickSeconds = 2;
     private const double YardstickBytesPerSecond = 1e9; // so that the yardstick takes about that long
 
@@ -58,6 +60,37 @@ internal sealed class ThroughputScenario(BenchmarkNetwork network, BenchmarkRepo
         }
     }
 
+    /// <summary>Garbage per packet in the middle of long transfers: without their begin and end, and without the questions for the figures.</summary>
+    public async Task MeasureGarbageAsync()
+    {
+        foreach (var streams in StreamCounts)
+        {
+            var perStream = (long)(_bytesPerSecond * SteadySeconds) / streams;
+            var sink = await _b.SinkAsync(Port, streams, perStream, Patience).ConfigureAwait(false);
+            var before = await UsageAsync().ConfigureAwait(false);
+            var question = await AllocatedAsync().ConfigureAwait(false);
+            question = await AllocatedAsync().ConfigureAwait(false) - question;
+            var start = Stopwatch.GetTimestamp();
+            var source = _a.SourceAsync(network.B.Address, Port, streams, perStream, Patience);
+            await Task.Delay(TimeSpan.FromSeconds(SteadySeconds / 4)).ConfigureAwait(false);
+            var from = Stopwatch.GetTimestamp();
+            var allocated = await AllocatedAsync().ConfigureAwait(false);
+            await Task.Delay(TimeSpan.FromSeconds(SteadySeconds / 3)).ConfigureAwait(false);
+            var window = Stopwatch.GetElapsedTime(from);
+            allocated = await AllocatedAsync().ConfigureAwait(false) - allocated - question;
+            if (source.IsCompleted)
+            {
+                throw new BenchmarkException("the transfer was over before its garbage was counted");
+            }
+
+            await Task.WhenAll(sink, source).ConfigureAwait(false);
+            var share = window / Stopwatch.GetElapsedTime(start);
+            var after = await UsageAsync().ConfigureAwait(false);
+            var packets = (after.SentByA + after.SentByB - before.SentByA - before.SentByB) * share;
+            report.Add($"steady{(streams == 1 ? string.Empty : $"_{streams}")}_alloc_bytes_per_packet", $"{streams} streams, garbage of both daemons in the middle", "B/packet", allocated / packets);
+        }
+    }
+
     /// <summary>A long one-way transfer, for what is measured beside it.</summary>
     public Task BulkAsync(double seconds) => OneWayAsync(1, (long)(_bytesPerSecond * seconds));
 
@@ -97,10 +130,11 @@ internal sealed class ThroughputScenario(BenchmarkNetwork network, BenchmarkRepo
     {
         var a = await network.A.Client.GetInfoAsync().ConfigureAwait(false);
         var b = await network.B.Client.GetInfoAsync().ConfigureAwait(false);
-        var allocatedA = (await network.A.Client.GetStatusAsync().ConfigureAwait(false)).AllocatedBytes;
-        var allocatedB = (await network.B.Client.GetStatusAsync().ConfigureAwait(false)).AllocatedBytes;
-        return new Usage(ProcessUsage.CpuSeconds(network.A.Pid) + ProcessUsage.CpuSeconds(network.B.Pid), a.PktsSent, b.PktsSent, allocatedA + allocatedB);
+        return new Usage(ProcessUsage.CpuSeconds(network.A.Pid) + ProcessUsage.CpuSeconds(network.B.Pid), a.PktsSent, b.PktsSent, await AllocatedAsync().ConfigureAwait(false));
     }
+
+    private async Task<long> AllocatedAsync() =>
+        (await network.A.Client.GetStatusAsync().ConfigureAwait(false)).AllocatedBytes + (await network.B.Client.GetStatusAsync().ConfigureAwait(false)).AllocatedBytes;
 
     /// <summary>Counters of both daemons at one moment.</summary>
     /// <param name="Cpu">Seconds, both.</param>

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 using Pilot.Benchmarks.Link;
 using Pilot.Benchmarks.Processes;
 
@@ -18,8 +19,12 @@ internal sealed class LinkedNamespaces : IDisposable
         "net.ipv4.tcp_rmem=4096 131072 33554432", "net.ipv4.tcp_wmem=4096 65536 33554432", "net.ipv4.tcp_no_metrics_save=1",
     ];
 
-    private readonly string _left = $"pilot-l-{Environment.ProcessId}";
-    private readonly string _right = $"pilot-r-{Environment.ProcessId}";
+    private const string LeftPrefix = "pilot-l-";
+    private const string RightPrefix = "pilot-r-";
+    private const string Directory = "/var/run/netns"; // ip-netns(8)
+
+    private readonly string _left = $"{LeftPrefix}{Environment.ProcessId}";
+    private readonly string _right = $"{RightPrefix}{Environment.ProcessId}";
     private RoleProcess? _link;
 
     /// <summary>Command that becomes another one in the left namespace.</summary>
@@ -31,6 +36,7 @@ internal sealed class LinkedNamespaces : IDisposable
     /// <exception cref="BenchmarkException">Not allowed here.</exception>
     public static async Task<LinkedNamespaces> CreateAsync()
     {
+        RemoveLeftovers();
         var result = new LinkedNamespaces();
         try
         {
@@ -67,10 +73,45 @@ internal sealed class LinkedNamespaces : IDisposable
         _link?.Dispose(); // takes the interfaces with it
         foreach (var name in new[] { _left, _right })
         {
-            if (File.Exists($"/var/run/netns/{name}"))
+            if (File.Exists(Path.Combine(Directory, name)))
             {
                 Run("ip", "netns", "delete", name);
             }
+        }
+    }
+
+    /// <summary>Namespaces of runs that were killed, with what still runs in them: their names carry the process that made them.</summary>
+    private static void RemoveLeftovers()
+    {
+        foreach (var path in System.IO.Directory.Exists(Directory) ? System.IO.Directory.GetFiles(Directory) : [])
+        {
+            var name = Path.GetFileName(path);
+            var isOurs = name.StartsWith(LeftPrefix, StringComparison.Ordinal) || name.StartsWith(RightPrefix, StringComparison.Ordinal);
+            if (!isOurs || !int.TryParse(name[LeftPrefix.Length..], out var maker) || IsBenchmark(maker))
+            {
+                continue;
+            }
+
+            using var list = Process.Start(new ProcessStartInfo("ip", ["netns", "pids", name]) { RedirectStandardOutput = true, UseShellExecute = false })!;
+            foreach (var pid in list.StandardOutput.ReadToEnd().Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
+            {
+                ProcessUsage.Terminate(int.Parse(pid, CultureInfo.InvariantCulture));
+            }
+
+            list.WaitForExit();
+            Run("ip", "netns", "delete", name);
+        }
+    }
+
+    private static bool IsBenchmark(int pid)
+    {
+        try
+        {
+            return File.ReadAllText($"/proc/{pid}/cmdline").Contains("Pilot.Benchmarks", StringComparison.Ordinal);
+        }
+        catch (IOException)
+        {
+            return false; // ended
         }
     }
 
