@@ -47,7 +47,16 @@ public sealed class NatPathTests(ITestOutputHelper output)
         LabAgent neighbour = await LabAgent.StartAsync(pair.Lab, pair.Lab.AddBehind("c", home!, Ipv4.Address(carrier!.Outside)));
         await neighbour.TrustAsync(pair.A);
         await neighbour.EchoAsync(pair.A);
-        await Wait.UntilAsync("LAN", async () => await neighbour.PathToAsync(pair.A) == PathName.Lan && await pair.A.PathToAsync(neighbour) == PathName.Lan);
+        (string there, string back) = (string.Empty, string.Empty);
+        try
+        {
+            await Wait.UntilAsync(
+                "LAN", async () => (there = await neighbour.PathToAsync(pair.A)) == PathName.Lan & (back = await pair.A.PathToAsync(neighbour)) == PathName.Lan);
+        }
+        catch (TimeoutException)
+        {
+            Assert.Fail($"the neighbour says {there} ({(await neighbour.PeerAsync(pair.A))?.Endpoint}), A says {back} ({(await pair.A.PeerAsync(neighbour))?.Endpoint})");
+        }
     }
 
     [Fact]
