@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Pilot.Rendezvous.Cluster;
 using Pilot.Rendezvous.Commands;
 using Pilot.Flags;
 using Pilot.Rendezvous.Server;
@@ -6,9 +7,13 @@ using Pilot.Rendezvous.Startup;
 using Pilot.Rendezvous.Storage;
 using Serilog;
 using Serilog.Core;
-using Serilog.Events;
 
 StandardDescriptors.Complete(args);
+if (BeaconCommand.IsAsked(args))
+{
+    return await BeaconCommand.RunAsync(args[1..]);
+}
+
 Settings settings;
 StoreCommand? command;
 try
@@ -18,7 +23,7 @@ try
 }
 catch (HelpRequestedException)
 {
-    await Console.Error.WriteAsync(RendezvousFlags.Usage + StoreCommand.Usage);
+    await Console.Error.WriteAsync(RendezvousFlags.Usage + StoreCommand.Usage + BeaconCommand.Usage);
     return 0;
 }
 catch (UsageException e)
@@ -38,7 +43,7 @@ if (command is not null)
 }
 
 var level = new LoggingLevelSwitch(LogLevels.Parse(settings.LogLevel));
-await using Logger log = CreateLogger(settings, level);
+await using Logger log = ServerLog.Create(level, settings.LogFormat);
 try
 {
     log.ForContext("Version", typeof(RendezvousFlags).Assembly.GetName().Version?.ToString(3)).Information("starting rendezvous server");
@@ -87,17 +92,6 @@ static void Reload(RendezvousHost host, string[] args, LoggingLevelSwitch level,
     }
 
     SystemdNotifier.Send("READY=1");
-}
-
-static Logger CreateLogger(Settings settings, LoggingLevelSwitch level)
-{
-    return new LoggerConfiguration()
-        .MinimumLevel.ControlledBy(level)
-        .MinimumLevel.Override("Microsoft", LogEventLevel.Warning)
-        // Says what the start-up error says, with a stack trace.
-        .MinimumLevel.Override("Microsoft.Extensions.Hosting.Internal.Host", LogEventLevel.Fatal)
-        .WriteTo.Console(new LogLineFormatter(settings.LogFormat == "json"), standardErrorFromLevel: LogEventLevel.Verbose)
-        .CreateLogger();
 }
 
 static void Announce(RendezvousHost host, Settings settings, Logger log)

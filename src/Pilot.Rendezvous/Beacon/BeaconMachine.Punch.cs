@@ -79,7 +79,7 @@ public sealed partial class BeaconMachine
             return true;
         }
 
-        bool proven = requester.Signed || _directory.HasProof(punch.Requester, requester.Source.Ip, now - _options.ProofAge);
+        bool proven = requester.Signed || !_directory.HasProofs || _directory.HasProof(punch.Requester, requester.Source.Ip, now - _options.ProofAge);
         bool mutual = _punches.TryGetValue((punch.Target, punch.Requester), out DateTimeOffset at) && now - at <= _options.MutualPunchWindow;
         return proven && (mutual || _directory.MayPunch(punch.Requester, punch.Target));
     }

@@ -321,7 +321,7 @@ public sealed partial class BeaconMachine
     // show it, so everybody is believed.
     private bool MayReceive(NodeEntry entry, int bytes)
     {
-        if (!Has(BeaconRules.Amplification) || _directory is null || entry.Verified || entry.Proven)
+        if (!Has(BeaconRules.Amplification) || _directory is not { HasProofs: true } || entry.Verified || entry.Proven)
         {
             return true;
         }

@@ -12,6 +12,9 @@ public interface IBeaconDirectory
     /// <param name="since">Earliest time that counts.</param>
     bool HasProof(uint node, UInt128 address, DateTimeOffset since);
 
+    /// <summary>Whether it can prove addresses at all. Where not, references are believed as far as the protocol needs it.</summary>
+    bool HasProofs => true;
+
     /// <summary>The node's Ed25519 key, 32 bytes; null when it is not known (yet).</summary>
     byte[]? KeyOf(uint node) => null;
 }

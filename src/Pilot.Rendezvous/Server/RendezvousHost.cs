@@ -8,6 +8,7 @@ using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
+using Pilot.Protocol;
 using Pilot.Rendezvous.Beacon;
 using Pilot.Rendezvous.Http;
 using Pilot.Rendezvous.Registry;
@@ -175,11 +176,13 @@ internal sealed class RendezvousHost : IAsyncDisposable
         BeaconOptions beaconOptions = exchange is null ? settings.ToBeaconOptions() : settings.ToBeaconOptions() with { BeaconId = exchange.BeaconId };
         var machine = new BeaconMachine(beaconOptions, registry, clock.Now);
         BeaconSocket beacon = await BindAsync("beacon", settings.BeaconAddress, app, () =>
-            Task.FromResult(new BeaconSocket(beaconAddress, machine, clock, logger)));
+            Task.FromResult(new BeaconSocket(beaconAddress, BeaconStart.SecondAddress(settings.BeaconSecondAddress), machine, clock, logger)));
+        UdpEndpoint[] peers = await BeaconStart.ResolveAsync(settings.BeaconPeers, logger);
+        beacon.SetPeers(peers);
         if (exchange is not null)
         {
             exchange.BeaconAddress = AdvertisedBeacon(settings, beacon, log);
-            exchange.PeersKnown = beacon.SetPeers;
+            exchange.PeersKnown = known => beacon.SetPeers([.. peers, .. known]);
         }
 
         AuditLog? audit = OpenAudit(settings, clock, log);

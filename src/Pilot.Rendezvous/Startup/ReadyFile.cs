@@ -7,14 +7,18 @@ namespace Pilot.Rendezvous.Startup;
 internal static class ReadyFile
 {
     /// <summary>Writes the file at once (beside, then renamed).</summary>
-    public static void Write(string path, IPEndPoint registry, IPEndPoint beacon, IPEndPoint? http, string? fingerprint)
+    public static void Write(string path, IPEndPoint? registry, IPEndPoint beacon, IPEndPoint? http, string? fingerprint)
     {
         string temporary = $"{path}.{Environment.ProcessId}.tmp";
         using (FileStream file = File.Create(temporary))
         {
             using var writer = new Utf8JsonWriter(file);
             writer.WriteStartObject();
-            WriteAddress(writer, "registry", registry);
+            if (registry is not null)
+            {
+                WriteAddress(writer, "registry", registry);
+            }
+
             WriteAddress(writer, "beacon", beacon);
             if (http is not null)
             {

@@ -15,6 +15,9 @@ internal static class RendezvousFlags
     [
         Row(All.Text("registry-addr", "ADDR", "TCP address of the registry; port 0 = any", Defaults.RegistryAddress), (s, v) => s.RegistryAddress = v),
         Row(All.Text("beacon-addr", "ADDR", "UDP address of the beacon; port 0 = any", Defaults.BeaconAddress), (s, v) => s.BeaconAddress = v),
+        Row(All.Text("beacon-second-addr", "ADDR", "another address of this host, IP or IP:PORT: with it nodes can tell all kinds of NAT apart"), (s, v) => s.BeaconSecondAddress = v),
+        Row(All.Text("beacon-peers", "ADDRS", "other beacons to share nodes with, host:port, comma-separated"), (s, v) => s.BeaconPeers = v),
+        Row(All.Text("beacon-key-file", "FILE", "shared secret of all beacons of the cluster; without it they know each other by address"), (s, v) => s.BeaconKeyFile = v),
         Row(All.Text("http", "ADDR", "HTTP address of the dashboard, its API, health and metrics; empty = off"), (s, v) => s.HttpAddress = v),
         Row(All.Switch("tls", "serve the registry over TLS"), (s, v) => s.Tls = v),
         Row(All.Text("tls-cert", "FILE", "certificate, PEM; without it one is made and kept under -data"), (s, v) => s.TlsCertificate = v),

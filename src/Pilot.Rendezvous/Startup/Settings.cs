@@ -13,6 +13,14 @@ internal sealed class Settings
 
     public string BeaconAddress { get; set; } = ":9001";
 
+    /// <summary>Another address of this host for the beacon's probes; empty = none.</summary>
+    public string BeaconSecondAddress { get; set; } = "";
+
+    /// <summary>Other beacons, comma-separated; empty = none, or those that the store tells.</summary>
+    public string BeaconPeers { get; set; } = "";
+
+    public string BeaconKeyFile { get; set; } = "";
+
     public string HttpAddress { get; set; } = "";
 
     public bool Tls { get; set; }
@@ -76,7 +84,12 @@ internal sealed class Settings
         AllowedBeacons = AllowedBeacons,
     };
 
-    public BeaconOptions ToBeaconOptions() => Beacon with { Rules = ReferencePolicy ? BeaconRules.Reference : BeaconRules.Strict };
+    /// <exception cref="StartException">The key file cannot be used.</exception>
+    public BeaconOptions ToBeaconOptions() => Beacon with
+    {
+        Rules = ReferencePolicy ? BeaconRules.Reference : BeaconRules.Strict,
+        Key = BeaconStart.ReadKey(BeaconKeyFile),
+    };
 
     private static string DefaultDataDirectory()
     {
