@@ -36,6 +36,7 @@ internal sealed class DaemonService(DaemonSettings settings, ILoggerFactory logg
     private IpcServer? _server;
     private EngineLoop? _loop;
     private RegistrySession? _session;
+    private BeaconAddresses? _beacons;
     private PortMappingService? _portMapping;
 
     /// <summary>The running parts; set by <see cref="StartAsync"/>.</summary>
@@ -159,7 +160,9 @@ internal sealed class DaemonService(DaemonSettings settings, ILoggerFactory logg
         host.CountSoon();
         _server = new IpcServer(_loop, _socket, new CommandHandler(Context), loggers.CreateLogger("ipc"));
         _loop.Start();
-        _tasks.Add(Task.Run(() => new BeaconAddresses(settings.Beacons, host, loggers.CreateLogger("beacon")).RunAsync(_stop.Token)));
+        _beacons = new BeaconAddresses(settings.Beacons, socket.LocalEndpoint, host, registry, loggers.CreateLogger("beacon"));
+        host.BeaconUnreachable = _beacons.Doubt;
+        _tasks.Add(Task.Run(() => _beacons.RunAsync(_stop.Token)));
         keeper.PortMapping = _portMapping;
         keeper.StartWatchdog(() => registry.IsConnected, () =>
         {
@@ -337,6 +340,8 @@ internal sealed class DaemonService(DaemonSettings settings, ILoggerFactory logg
     private void Release()
     {
         _loop?.Stop();
+        _beacons?.Dispose();
+        _beacons = null;
         _server?.Close();
         _server = null;
         _socket?.Dispose();

@@ -181,6 +181,9 @@ internal static class TunnelConstants
     /// <summary>A beacon must be nearer by this much before it replaces the one in use (own choice).</summary>
     public static readonly TimeSpan BeaconGain = Ms(15);
 
+    /// <summary>A beacon that only the registry lists counts as farther by this much: anybody may register one.</summary>
+    public static readonly TimeSpan ListedCost = Ms(20);
+
     /// <summary>An overloaded beacon counts as farther by this much.</summary>
     public static readonly TimeSpan OverloadCost = Ms(150);
 

@@ -50,6 +50,9 @@ internal sealed partial class NodeHost
     /// <summary>The beacon sees the socket at a new endpoint.</summary>
     public Action<UdpEndpoint>? MappingChanged { get; set; }
 
+    /// <summary>A beacon stopped answering.</summary>
+    public Action? BeaconUnreachable { get; set; }
+
     /// <summary>A datagram for the local clients.</summary>
     public Action<ReceivedDatagram>? DatagramArrived { get; set; }
 
@@ -177,6 +180,7 @@ internal sealed partial class NodeHost
                 break;
             case NodeEventKind.BeaconUnreachable:
                 _logger.LogWarning("beacon {Endpoint} does not answer", nodeEvent.Endpoint);
+                BeaconUnreachable?.Invoke();
                 break;
             case NodeEventKind.NatChanged:
                 _logger.LogInformation("NAT type is {Type}", NatWords.Type(Node.Nat.Type));

@@ -2,50 +2,81 @@ using System.Net;
 using System.Net.Sockets;
 using Microsoft.Extensions.Logging;
 using Pilot.Daemon.Host;
+using Pilot.Daemon.Registry;
 using Pilot.Protocol;
 
 namespace Pilot.Daemon.Net;
 
-/// <summary>Turns the beacons' host names into addresses for the node, now and again from time to time (names move).</summary>
-internal sealed class BeaconAddresses(IReadOnlyList<string> beacons, NodeHost host, ILogger logger)
+/// <summary>
+/// Tells the node its beacons: the configured names as addresses of both families, now, from time to time (names move), and when a beacon stops
+/// answering; and those that the registry lists. Tells it its own addresses too, by which it sees whether there is a NAT.
+/// </summary>
+internal sealed class BeaconAddresses(IReadOnlyList<string> beacons, UdpEndpoint local, NodeHost host, RegistryClient registry, ILogger logger) : IDisposable
 {
+    private const int MaxListed = 4;
     private static readonly TimeSpan Refresh = TimeSpan.FromMinutes(5);
     private static readonly TimeSpan Retry = TimeSpan.FromSeconds(5);
 
+    private readonly SemaphoreSlim _wake = new(0, 1);
+    private UdpEndpoint[] _own = [];
+
+    /// <summary>A beacon does not answer: perhaps its name leads elsewhere by now. Any thread.</summary>
+    public void Doubt()
+    {
+        try
+        {
+            _wake.Release();
+        }
+        catch (SemaphoreFullException)
+        {
+            // Already on its way.
+        }
+    }
+
     public async Task RunAsync(CancellationToken cancellation)
     {
-        if (beacons.Count == 0)
-        {
-            return;
-        }
-
         UdpEndpoint[] current = [];
+        UdpEndpoint[] currentListed = [];
+        TellOwn();
         while (!cancellation.IsCancellationRequested)
         {
             var found = new List<UdpEndpoint>();
             var names = new Dictionary<UdpEndpoint, string>();
+            var isComplete = true;
             foreach (var beacon in beacons)
             {
-                if (await ResolveAsync(beacon, cancellation).ConfigureAwait(false) is { } endpoint && !found.Contains(endpoint))
-                {
-                    found.Add(endpoint);
-                    names.Add(endpoint, NameOf(beacon));
-                }
+                var addresses = await ResolveAsync(beacon, cancellation).ConfigureAwait(false);
+                isComplete &= addresses.Count > 0;
+                found.AddRange(addresses.Where(address => names.TryAdd(address, NameOf(beacon))));
             }
 
             if (found.Count > 0 && !found.SequenceEqual(current))
             {
                 current = [.. found];
-                var addresses = current;
-                host.Loop.Post(() =>
-                {
-                    host.BeaconNames = names;
-                    host.Node.SetBeacons(host.Now, addresses);
-                });
-                logger.LogInformation("beacons: {Beacons}", string.Join(", ", current));
+                host.Loop.Post(() => host.BeaconNames = names);
+                Tell(current, currentListed);
             }
 
-            await Task.Delay(found.Count < beacons.Count ? Retry : Refresh, cancellation).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            // Without a configured beacon none is wanted. The registry's answer may take long: it must not hold the names back.
+            var listed = beacons.Count > 0 ? await ListAsync(cancellation).ConfigureAwait(false) : [];
+            isComplete &= listed is not null;
+            if (listed is not null && !listed.SequenceEqual(currentListed))
+            {
+                currentListed = listed;
+                Tell(current, currentListed);
+            }
+
+            TellOwn();
+            try
+            {
+                await _wake.WaitAsync(isComplete ? Refresh : Retry, cancellation).ConfigureAwait(false);
+                // Doubts come with every unanswered round; names are not asked for more often than this.
+                await Task.Delay(Retry, cancellation).ConfigureAwait(false);
+            }
+            catch (OperationCanceledException)
+            {
+                return;
+            }
         }
     }
 
@@ -56,7 +87,45 @@ internal sealed class BeaconAddresses(IReadOnlyList<string> beacons, NodeHost ho
         return IPAddress.TryParse(host, out _) ? beacon : host;
     }
 
-    private async Task<UdpEndpoint?> ResolveAsync(string beacon, CancellationToken cancellation)
+    public void Dispose() => _wake.Dispose();
+
+    private void Tell(UdpEndpoint[] configured, UdpEndpoint[] listed)
+    {
+        host.Loop.Post(() => host.Node.SetBeacons(host.Now, configured, listed));
+        logger.LogInformation("beacons: {Beacons}", string.Join(", ", configured.Concat(listed)));
+    }
+
+    private void TellOwn()
+    {
+        UdpEndpoint[] own = local.IsUnspecified ? LanAddresses.All(local.Port) : [local];
+        if (!own.SequenceEqual(_own))
+        {
+            _own = own;
+            host.Loop.Post(() => host.Node.SetLocalEndpoints(own));
+        }
+    }
+
+    private async Task<UdpEndpoint[]?> ListAsync(CancellationToken cancellation)
+    {
+        try
+        {
+            var answer = await registry.SendAsync(RegistryRequests.BeaconList(), cancellation).ConfigureAwait(false);
+            return answer.Error is not null ? null :
+            [
+                .. answer.Items("beacons")
+                    .Select(item => UdpEndpoint.TryParse(RegistryAnswer.Text(item, "addr"), out var endpoint) ? endpoint : default)
+                    .Where(endpoint => endpoint.Port != 0 && !endpoint.IsUnspecified && !endpoint.IsMulticast)
+                    .Distinct()
+                    .Take(MaxListed),
+            ];
+        }
+        catch (Exception exception) when (exception is RegistryUnavailableException or OperationCanceledException)
+        {
+            return null;
+        }
+    }
+
+    private async Task<IReadOnlyList<UdpEndpoint>> ResolveAsync(string beacon, CancellationToken cancellation)
     {
         var colon = beacon.LastIndexOf(':');
         var host = beacon[..colon].Trim('[', ']');
@@ -64,18 +133,26 @@ internal sealed class BeaconAddresses(IReadOnlyList<string> beacons, NodeHost ho
         try
         {
             var addresses = await Dns.GetHostAddressesAsync(host, cancellation).ConfigureAwait(false);
-            // IPv4 first: references register IPv4 endpoints (04 §13).
-            var chosen = addresses.FirstOrDefault(address => address.AddressFamily == AddressFamily.InterNetwork) ?? addresses.FirstOrDefault();
-            return chosen is null ? null : UdpEndpoint.FromBytes(chosen.GetAddressBytes(), port);
+            // IPv4 first: references register IPv4 endpoints (04 §13). One address of each family.
+            return
+            [
+                .. new[] { AddressFamily.InterNetwork, AddressFamily.InterNetworkV6 }
+                    .Select(family => addresses.FirstOrDefault(address => address.AddressFamily == family))
+                    .OfType<IPAddress>()
+                    .Where(address => address.AddressFamily == AddressFamily.InterNetwork || CanReachIPv6)
+                    .Select(address => UdpEndpoint.FromBytes(address.GetAddressBytes(), port)),
+            ];
         }
         catch (SocketException exception)
         {
             logger.LogWarning("beacon {Beacon} cannot be resolved: {Error}", beacon, exception.Message);
-            return null;
+            return [];
         }
         catch (OperationCanceledException)
         {
-            return null;
+            return [];
         }
     }
+
+    private bool CanReachIPv6 => !local.IsIPv4 || (local.IsUnspecified && Socket.OSSupportsIPv6);
 }

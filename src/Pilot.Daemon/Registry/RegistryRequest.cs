@@ -137,6 +137,8 @@ internal sealed class RegistryRequests(Identity identity)
         json.WriteBoolean(RequestProof.SessionWantedMember, true);
     }, isSigned: false);
 
+    public static RegistryRequest BeaconList() => Build("beacon_list", true, static _ => { }, isSigned: false);
+
     public static RegistryRequest Lookup(uint node) => Build("lookup", true, json => json.WriteNumber("node_id"u8, node), isSigned: false);
 
     public RegistryRequest CheckTrust(uint peer) => Build("check_trust", true, json =>

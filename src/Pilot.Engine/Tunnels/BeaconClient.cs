@@ -409,7 +409,7 @@ internal sealed class BeaconClient(IRandomSource random)
     }
 
     private static TimeSpan Cost(BeaconEntry beacon) =>
-        (beacon.Rtt ?? TimeSpan.FromSeconds(1)) + (beacon.IsOverloaded ? TunnelConstants.OverloadCost : TimeSpan.Zero);
+        (beacon.Rtt ?? TimeSpan.FromSeconds(1)) + (beacon.IsConfigured ? TimeSpan.Zero : TunnelConstants.ListedCost) + (beacon.IsOverloaded ? TunnelConstants.OverloadCost : TimeSpan.Zero);
 
     private TimeSpan Interval(Instant now, BeaconEntry beacon) => !IsRegistered(beacon) ? TunnelConstants.DiscoverIdleInterval
         : _nat.IsLongLived(now) ? TunnelConstants.DiscoverSlowInterval

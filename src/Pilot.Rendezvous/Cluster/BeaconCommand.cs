@@ -15,7 +15,7 @@ namespace Pilot.Rendezvous.Cluster;
 /// <summary><c>rendezvous beacon</c>: a beacon that runs apart from the registry (spec 04 sections 1.1 and 4.3).</summary>
 internal sealed class BeaconCommand
 {
-    private static readonly FlagSet All = new("rendezvous beacon", emptyCounts: true);
+    private static readonly FlagSet All = new("rendezvous-beacon", emptyCounts: true);
     private static readonly Flag<string> Address = All.Text("addr", "ADDR", "UDP address; port 0 = any", ":9001");
     private static readonly Flag<int> Id = All.Number("beacon-id", "number in a cluster; 0 = stand-alone, never registered", 0);
     private static readonly Flag<string> Peers = All.Text("peers", "ADDRS", "other beacons, host:port, comma-separated; the registry's list replaces them");
