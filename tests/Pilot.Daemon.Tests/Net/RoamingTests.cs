@@ -104,7 +104,8 @@ public sealed class RoamingTests
         var told = System.Threading.Channels.Channel.CreateUnbounded<HostAddresses>();
         var watch = new NetworkWatch(() => Volatile.Read(ref addresses), now => told.Writer.TryWrite(now), NullLogger.Instance);
         using var stop = new CancellationTokenSource();
-        var run = Task.Run(() => watch.RunAsync(addresses, stop.Token));
+        var first = addresses;
+        var run = Task.Run(() => watch.RunAsync(first, stop.Token));
         watch.Signal();
         var next = new HostAddresses([Endpoint("10.0.1.1:1")], [], []);
         Volatile.Write(ref addresses, next);
