@@ -60,6 +60,21 @@ public sealed class NatGridTests(ITestOutputHelper output)
         }
 
         Note("tried");
+        foreach (((Network network, _), LabAgent agent) in agents)
+        {
+            string? said = null;
+            try
+            {
+                await Wait.UntilAsync(
+                    "NAT measured", async () => (said = (await agent.Client.GetInfoAsync()).NatType) == TypeOf(network), TimeSpan.FromSeconds(10));
+            }
+            catch (TimeoutException)
+            {
+                wrong.Add($"{agent.Name} says that its NAT is {said}, but it is {TypeOf(network)}");
+            }
+        }
+
+        Note("NATs asked for");
         Assert.True(wrong.Count == 0, string.Join('\n', wrong));
 
         void Note(string what) => output.WriteLine($"{what} after {Ms(Stopwatch.GetElapsedTime(begun))}");
@@ -92,6 +107,16 @@ public sealed class NatGridTests(ITestOutputHelper output)
 
     /// <summary>Two symmetric NATs, or one and a port-restricted one, leave no port to guess; everything else does.</summary>
     internal static bool CanBeDirect(Network a, Network b) => (int)a + (int)b < (int)Network.PortRestricted + (int)Network.Symmetric;
+
+    /// <summary>The word for it (spec 04 section 11).</summary>
+    private static string TypeOf(Network network) => network switch
+    {
+        Network.None => "open",
+        Network.FullCone => "full-cone",
+        Network.AddressRestricted => "restricted cone",
+        Network.PortRestricted => "port-restricted cone",
+        _ => "symmetric",
+    };
 
     private static Site NewSite(NatLab lab, Network network, string number, bool kernel)
     {

@@ -68,6 +68,7 @@ public sealed class NatPathTests(ITestOutputHelper output)
         await blocked.UntilTrustAsync(pair.A); // the registry carries it by TCP
         Outcome dial = await blocked.CtlAsync("--json", "send", pair.A.Address, "1000", "--data", "x", "--timeout", "3s");
         Assert.Equal((1, "connection_failed"), (dial.Exit, dial.Code));
+        await Wait.UntilAsync("said to be blocked", async () => (await blocked.Client.GetInfoAsync()).NatType == "blocked");
         await pair.A.EchoAsync(pair.B);
     }
 

@@ -28,7 +28,7 @@ internal sealed class LabRendezvous : IAsyncDisposable
         File.Delete(ready);
         string[] command =
         [
-            .. _lab.Server.Machine.Enter, Programs.Rendezvous, "-registry-addr", "0.0.0.0:9000", "-beacon-addr", "0.0.0.0:9001", "-ready-file", ready,
+            .. _lab.Server.Machine.Enter, Programs.Rendezvous, "-registry-addr", "0.0.0.0:9000", "-beacon-addr", Beacon, "-beacon-second-addr", "203.0.113.2", "-ready-file", ready,
             "-data", _directory, "-log-level", "warn", "-limit-registrations", "0", "-limit-queries", "0", "-limit-resolves", "0", .. _flags,
         ];
         _process = Programs.Start(command[0], command[1..], new Dictionary<string, string?> { ["HOME"] = _directory });
