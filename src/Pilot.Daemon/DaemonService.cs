@@ -169,7 +169,13 @@ internal sealed class DaemonService(DaemonSettings settings, ILoggerFactory logg
             Environment.ExitCode = SocketKeeper.ExitCode;
             requestStop();
         });
-        _tasks.Add(Task.Run(() => new NetworkWatch(keeper.Collect, keeper.Changed, loggers.CreateLogger("net")).RunAsync(addresses, _stop.Token)));
+        void OnAddresses(HostAddresses now)
+        {
+            keeper.Changed(now);
+            registry.AddressesChanged(now.All);
+        }
+
+        _tasks.Add(Task.Run(() => new NetworkWatch(keeper.Collect, OnAddresses, loggers.CreateLogger("net")).RunAsync(addresses, _stop.Token)));
         _tasks.Add(Task.Run(() => registry.RunAsync(_stop.Token)));
         if (_portMapping is { } portMapping)
         {

@@ -86,6 +86,28 @@ public sealed class RegistryClientTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task When_our_address_is_gone_the_connection_is_made_again_at_once()
+    {
+        var client = Start(options => options with { RequestTimeout = TimeSpan.FromMinutes(1) });
+        var asked = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        _registry.Script = request =>
+        {
+            if ((string)request["type"]! == "lookup" && asked.TrySetResult())
+            {
+                return []; // no answer: it went to where we were
+            }
+
+            return null;
+        };
+        var answer = client.SendAsync(RegistryRequests.Lookup(99));
+        await asked.Task.WaitAsync(TimeSpan.FromSeconds(20));
+        client.AddressesChanged([UdpEndpoint.FromIPv4(0x7F000001, 1), UdpEndpoint.FromIPv4(0x0A000001, 1)]);
+        Assert.False(answer.IsCompleted);
+        client.AddressesChanged([UdpEndpoint.FromIPv4(0x0A000001, 1)]);
+        Assert.Equal("node 99: node not found", (await answer.WaitAsync(TimeSpan.FromSeconds(20))).Error);
+    }
+
+    [Fact]
     public async Task While_the_registry_is_away_callers_are_told_at_once()
     {
         var free = FreePort();

@@ -44,6 +44,11 @@ internal sealed class SocketKeeper(DaemonSettings settings, StateDirectory state
         loop.Post(() =>
         {
             var local = loop.LocalEndpoint;
+            if (local.IsUnspecified)
+            {
+                loop.Node.SetLocalEndpoints(addresses.All);
+            }
+
             if (!local.IsUnspecified && addresses.All.All(address => address.Ip != local.Ip))
             {
                 logger.LogWarning("the tunnel's address {Address} is gone", local.IpText());

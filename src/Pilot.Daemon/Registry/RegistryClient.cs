@@ -1,5 +1,6 @@
 using System.Threading.Channels;
 using Microsoft.Extensions.Logging;
+using Pilot.Protocol;
 
 namespace Pilot.Daemon.Registry;
 
@@ -37,6 +38,7 @@ internal sealed class RegistryClient(RegistryClientOptions options, ILogger logg
     private readonly object _gate = new();
     private int _preferred;
     private bool _isBackingOff;
+    private RegistryConnection? _connection;
     private string _lastError = "not connected yet";
 
     /// <summary>Called after each new connection, before any queued request: greets the registry on it. Throws <see cref="RegistryUnavailableException"/> to give the connection up.</summary>
@@ -98,6 +100,15 @@ internal sealed class RegistryClient(RegistryClientOptions options, ILogger logg
         return answer.Error is null ? answer : throw new RegistryErrorException(answer);
     }
 
+    /// <summary>This host has these addresses now. A connection from one that is gone hears nothing more: it is made again at once. Any thread.</summary>
+    public void AddressesChanged(IReadOnlyList<UdpEndpoint> own)
+    {
+        if (Volatile.Read(ref _connection) is { } connection && !own.Any(address => address.Ip == connection.LocalIp))
+        {
+            connection.Drop("this host's address is gone");
+        }
+    }
+
     /// <summary>Works until cancelled.</summary>
     public async Task RunAsync(CancellationToken cancellation)
     {
@@ -108,6 +119,7 @@ internal sealed class RegistryClient(RegistryClientOptions options, ILogger logg
             try
             {
                 await using var connection = await ConnectAsync(cancellation).ConfigureAwait(false);
+                Volatile.Write(ref _connection, connection);
                 if (Greet is { } greet)
                 {
                     await greet(connection, cancellation).ConfigureAwait(false);

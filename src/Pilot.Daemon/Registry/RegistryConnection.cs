@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Net;
 using System.Net.Security;
 using System.Net.Sockets;
 using System.Security.Authentication;
@@ -32,10 +33,14 @@ internal sealed class RegistryConnection : IAsyncDisposable
         _socket = socket;
         _stream = stream;
         Address = address;
+        LocalIp = socket.LocalEndPoint is IPEndPoint local ? UdpEndpoint.FromBytes(local.Address.GetAddressBytes(), 0).Ip : UInt128.Zero;
     }
 
     /// <summary>The address it goes to, <c>host:port</c>.</summary>
     public string Address { get; }
+
+    /// <summary>The address of ours that it comes from, IPv6 bits.</summary>
+    public UInt128 LocalIp { get; }
 
     /// <summary>Cancelled when the connection is over.</summary>
     public CancellationToken Ended => _ended.Token;
@@ -71,6 +76,9 @@ internal sealed class RegistryConnection : IAsyncDisposable
             throw new RegistryUnavailableException($"cannot reach registry at {address}: {cause}");
         }
     }
+
+    /// <summary>Gives the connection up: what waits for an answer is asked again on the next one. Any thread.</summary>
+    public void Drop(string reason) => End(reason);
 
     /// <summary>From now on signed requests get the better signature, too: it covers the session that the registry named on this connection.</summary>
     public void SignWith(Identity identity, byte[] session) => (_identity, _session) = (identity, session);
