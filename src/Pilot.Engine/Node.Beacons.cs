@@ -63,10 +63,14 @@ public sealed partial class Node
     {
         switch (type)
         {
-            case BeaconMessageType.DiscoverReply when _context.Beacons.OnReply(now, source, datagram, _context.Events, out bool isMoved):
+            case BeaconMessageType.DiscoverReply when _context.Beacons.OnReply(now, source, datagram, _context.Events, out bool isMoved, out bool isReachable):
                 if (isMoved)
                 {
                     _context.Events.Add(new NodeEvent { Kind = NodeEventKind.MappingChanged, Endpoint = _context.Beacons.Mapping!.Value });
+                }
+
+                if (isMoved || isReachable)
+                {
                     foreach (Peer peer in _peers.Values)
                     {
                         peer.OnOwnAddressChanged(now);

@@ -135,16 +135,20 @@ internal sealed class BeaconClient(IRandomSource random)
         AfterNat(now, events);
     }
 
-    /// <summary>Takes a DISCOVER_REPLY; false if it counts for nothing. <paramref name="isMoved"/> when our mapping is new.</summary>
-    public bool OnReply(Instant now, UdpEndpoint source, ReadOnlySpan<byte> datagram, EventQueue events, out bool isMoved)
+    /// <summary>
+    /// Takes a DISCOVER_REPLY; false if it counts for nothing. <paramref name="isMoved"/> when our mapping is new; <paramref name="isReachable"/> when
+    /// the beacon in use relays to it from now on: it believed our signature.
+    /// </summary>
+    public bool OnReply(Instant now, UdpEndpoint source, ReadOnlySpan<byte> datagram, EventQueue events, out bool isMoved, out bool isReachable)
     {
-        isMoved = false;
+        isMoved = isReachable = false;
         if (Find(source) is not { } beacon || beacon.Unanswered == 0 || !BeaconDiscoverReply.TryParse(datagram, out BeaconDiscoverReply reply))
         {
             return false;
         }
 
         Instant sentAt = beacon.SentAt;
+        bool wasKnown = (beacon.Capabilities & BeaconCapabilities.KnowsSender) != 0;
         BeaconReplyExtension? extension = null;
         if (BeaconReplyExtension.TryParse(datagram, out BeaconReplyExtension extended))
         {
@@ -182,6 +186,7 @@ internal sealed class BeaconClient(IRandomSource random)
         Choose();
         _nat.OnReply(now, source, reply.Observed, extension, beacon == _current, beacon.Rtt.Value);
         AfterNat(now, events);
+        isReachable = beacon == _current && !wasKnown && extension is not null && (beacon.Capabilities & BeaconCapabilities.KnowsSender) != 0;
         if (beacon == _current && Mapping != reply.Observed)
         {
             Mapping = reply.Observed;
