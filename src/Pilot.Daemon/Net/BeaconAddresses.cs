@@ -9,7 +9,7 @@ namespace Pilot.Daemon.Net;
 
 /// <summary>
 /// Tells the node its beacons: the configured names as addresses of both families, now, from time to time (names move), and when a beacon stops
-/// answering; and those that the registry lists. Tells it its own addresses too, by which it sees whether there is a NAT.
+/// answering; and those that the registry lists.
 /// </summary>
 internal sealed class BeaconAddresses(IReadOnlyList<string> beacons, UdpEndpoint local, NodeHost host, RegistryClient registry, ILogger logger) : IDisposable
 {
@@ -18,7 +18,6 @@ internal sealed class BeaconAddresses(IReadOnlyList<string> beacons, UdpEndpoint
     private static readonly TimeSpan Retry = TimeSpan.FromSeconds(5);
 
     private readonly SemaphoreSlim _wake = new(0, 1);
-    private UdpEndpoint[] _own = [];
 
     /// <summary>A beacon does not answer: perhaps its name leads elsewhere by now. Any thread.</summary>
     public void Doubt()
@@ -37,7 +36,6 @@ internal sealed class BeaconAddresses(IReadOnlyList<string> beacons, UdpEndpoint
     {
         UdpEndpoint[] current = [];
         UdpEndpoint[] currentListed = [];
-        TellOwn();
         while (!cancellation.IsCancellationRequested)
         {
             var found = new List<UdpEndpoint>();
@@ -66,7 +64,6 @@ internal sealed class BeaconAddresses(IReadOnlyList<string> beacons, UdpEndpoint
                 Tell(current, currentListed);
             }
 
-            TellOwn();
             try
             {
                 await _wake.WaitAsync(isComplete ? Refresh : Retry, cancellation).ConfigureAwait(false);
@@ -93,16 +90,6 @@ internal sealed class BeaconAddresses(IReadOnlyList<string> beacons, UdpEndpoint
     {
         host.Loop.Post(() => host.Node.SetBeacons(host.Now, configured, listed));
         logger.LogInformation("beacons: {Beacons}", string.Join(", ", configured.Concat(listed)));
-    }
-
-    private void TellOwn()
-    {
-        UdpEndpoint[] own = local.IsUnspecified ? LanAddresses.All(local.Port) : [local];
-        if (!own.SequenceEqual(_own))
-        {
-            _own = own;
-            host.Loop.Post(() => host.Node.SetLocalEndpoints(own));
-        }
     }
 
     private async Task<UdpEndpoint[]?> ListAsync(CancellationToken cancellation)

@@ -49,29 +49,6 @@ internal static class LanAddresses
         return [.. (routed.Count > 0 ? routed : others).Take(Most)];
     }
 
-    /// <summary>Every address of this host with the tunnel's port, IPv4 first: a mapping that equals one of them was not translated.</summary>
-    public static UdpEndpoint[] All(ushort port)
-    {
-        try
-        {
-            return
-            [
-                .. NetworkInterface.GetAllNetworkInterfaces()
-                    .Where(network => network.OperationalStatus is OperationalStatus.Up or OperationalStatus.Unknown)
-                    .SelectMany(network => network.GetIPProperties().UnicastAddresses)
-                    .Where(unicast => unicast.Address.AddressFamily is AddressFamily.InterNetwork or AddressFamily.InterNetworkV6)
-                    .Select(unicast => UdpEndpoint.FromBytes(unicast.Address.GetAddressBytes(), port))
-                    .Distinct()
-                    .OrderBy(endpoint => endpoint.IsIPv4 ? 0 : 1),
-            ];
-        }
-        catch (NetworkInformationException)
-        {
-            // No list: whether there is a NAT stays open.
-            return [];
-        }
-    }
-
     /// <summary>Those of the peer's addresses that share their first 24 bits with an own one, the own ones left out (04 §7).</summary>
     public static IReadOnlyList<UdpEndpoint> Matching(IReadOnlyList<UdpEndpoint> own, IEnumerable<string> peer)
     {

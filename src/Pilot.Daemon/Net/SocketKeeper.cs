@@ -34,6 +34,7 @@ internal sealed class SocketKeeper(DaemonSettings settings, StateDirectory state
     {
         var local = loop.LocalEndpoint;
         own.SetInterfaces(addresses.Lan, [.. addresses.Global.Where(address => local.IsUnspecified || address.Ip == local.Ip)]);
+        loop.Post(() => loop.Node.SetLocalEndpoints(local.IsUnspecified ? addresses.All : [local])); // a mapping that equals one was not translated
     }
 
     /// <summary>This host's addresses changed: asks the beacons where we are now, at once, and moves the socket if its address is gone. Any thread.</summary>
@@ -44,11 +45,6 @@ internal sealed class SocketKeeper(DaemonSettings settings, StateDirectory state
         loop.Post(() =>
         {
             var local = loop.LocalEndpoint;
-            if (local.IsUnspecified)
-            {
-                loop.Node.SetLocalEndpoints(addresses.All);
-            }
-
             if (!local.IsUnspecified && addresses.All.All(address => address.Ip != local.Ip))
             {
                 logger.LogWarning("the tunnel's address {Address} is gone", local.IpText());
