@@ -69,8 +69,8 @@ internal static class AppRole
                 case ["message-blocking", var peer, var port, var count]:
                     await OnThread(() => Print(Sample(int.Parse(count), () => DialOnce(pilot, peer, ushort.Parse(port), sendsMessage: true)))).ConfigureAwait(false);
                     break;
-                case ["ping", var peer, var count]:
-                    await PingAsync(pilot, peer, int.Parse(count)).ConfigureAwait(false);
+                case ["ping", var peer, var count, var inRow]:
+                    await PingAsync(pilot, peer, int.Parse(count), int.Parse(inRow)).ConfigureAwait(false);
                     break;
                 case ["dial", var peer, var port, var count]:
                     Print(await SampleAsync(int.Parse(count), () => DialOnceAsync(pilot, peer, ushort.Parse(port), sendsMessage: false)).ConfigureAwait(false));
@@ -276,7 +276,7 @@ internal static class AppRole
         }
     }
 
-    private static async Task PingAsync(PilotClient pilot, string peer, int count)
+    private static async Task PingAsync(PilotClient pilot, string peer, int count, int inRow)
     {
         var reported = new double[count];
         var waited = new double[count];
@@ -286,7 +286,10 @@ internal static class AppRole
             var result = await pilot.PingAsync(peer, TimeSpan.FromSeconds(10)).ConfigureAwait(false);
             waited[i] = Stopwatch.GetElapsedTime(start).TotalMicroseconds;
             reported[i] = result.RttMs * 1000;
-            await Task.Delay(PingInterval).ConfigureAwait(false);
+            if ((i + 1) % inRow == 0)
+            {
+                await Task.Delay(inRow * PingInterval).ConfigureAwait(false);
+            }
         }
 
         Print(reported);

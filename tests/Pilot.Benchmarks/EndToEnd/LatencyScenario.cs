@@ -6,6 +6,7 @@ internal sealed class LatencyScenario(BenchmarkNetwork network, BenchmarkReport 
     private const int EchoPort = 2100;
     private const int BlockingEchoPort = 2101;
     private const int BulkBatch = 20;
+    private const int PingsInRow = 20;
     private const double BulkSeconds = 4;
 
     private readonly AppProcess _a = BenchmarkNetwork.StartApp(network.A);
@@ -25,6 +26,9 @@ internal sealed class LatencyScenario(BenchmarkNetwork network, BenchmarkReport 
         var (reported, waited) = await _a.PingAsync(network.B.Address, samples).ConfigureAwait(false);
         Add("ping", "ping", reported);
         Add("ping_call", "ping, waiting time of the application", waited);
+        (reported, waited) = await _a.PingAsync(network.B.Address, samples, PingsInRow).ConfigureAwait(false);
+        Add("ping_row", "ping, 20 in a row", reported);
+        Add("ping_row_call", "ping, 20 in a row, waiting time of the application", waited);
 
         Add("dial", "dial, tunnel up", await _a.DialAsync(network.B.Address, BlockingEchoPort, samples, isBlocking: true).ConfigureAwait(false));
         Add("message", "connect, message and reply", await _a.MessageAsync(network.B.Address, BlockingEchoPort, samples, isBlocking: true).ConfigureAwait(false));
