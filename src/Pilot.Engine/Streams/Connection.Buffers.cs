@@ -5,7 +5,7 @@ public sealed partial class Connection
 {
     // Data stay in the send buffer until the holes before them are filled, which takes one more round trip, or two when the
     // repetition is lost as well; the same data fill the receive buffer meanwhile. Both want a multiple of what is in flight.
-    private const int SendWindows = 2;        // congestion windows, each up to about two products
+    private const int SendWindows = 2;        // congestion windows, each up to about two products; near: flights
     private const int ReceivedRoundTrips = 8; // what is read per round trip is one product, and half of one while the rate doubles
 
     private static readonly TimeSpan LeastMeasure = TimeSpan.FromMilliseconds(2);
@@ -13,6 +13,7 @@ public sealed partial class Connection
 
     private readonly ChunkPool _pool;
     private int _receiveLimit;
+    private long _mostInFlight; // as seen whenever the buffer was fitted
     private long _readInMeasure;
     private Instant _measureSince;
 
@@ -32,7 +33,10 @@ public sealed partial class Connection
     private void FitSendBuffer()
     {
         int start = Math.Min(IsNear ? _options.SendBufferNear : _options.SendBufferStart, _options.SendBufferLimit);
-        _send.Limit = Math.Min((int)Math.Clamp(SendWindows * _congestion.Window, start, _options.SendBufferLimit), _pool.Share);
+        _mostInFlight = Math.Max(_mostInFlight, _sent.BytesInFlight);
+        // Next door hosts are slower than the path: the window grows far beyond what is ever in flight, and a buffer of its size only grows cold.
+        long used = IsNear ? _mostInFlight : _congestion.Window;
+        _send.Limit = Math.Min((int)Math.Clamp(SendWindows * used, start, _options.SendBufferLimit), _pool.Share);
     }
 
     /// <summary>The path is so short that a small buffer fills it.</summary>

@@ -89,6 +89,34 @@ public sealed class FlowControlTests
         Assert.True(pair.LeftConnection.WriteCapacity >= 25_000);
     }
 
+    /// <summary>A near path's window grows without need while the hosts are what is slow; the buffer must not follow it.</summary>
+    [Fact]
+    public void A_near_paths_send_buffer_follows_the_flight_and_not_the_window()
+    {
+        ConnectionPair pair = ConnectionPair.Ours(link: new Link { Latency = TimeSpan.FromMicroseconds(50), Bandwidth = 500_000_000, Queue = 8 << 20 }, segment: 60_000);
+        pair.IsRecording = false;
+        ConnectionHost right = (ConnectionHost)pair.Right;
+        pair.RunUntil(() => right.Connection is not null && pair.LeftConnection.State == ConnectionState.Established);
+        byte[] data = new byte[256 << 10];
+        int received = 0;
+        long buffered = 0;
+        long flight = 0;
+        long window = 0;
+        pair.RunUntil(() => received > 100_000_000, TimeSpan.FromSeconds(10), () =>
+        {
+            while (pair.LeftConnection.WriteCapacity > 0)
+            {
+                pair.LeftConnection.Write(pair.Now, data);
+            }
+            Drain(right.Connection!, pair.Now, ref received);
+            buffered = Math.Max(buffered, pair.LeftConnection.GetStatus().SendBuffered);
+            flight = Math.Max(flight, pair.LeftConnection.GetStatus().InFlight);
+            window = Math.Max(window, pair.LeftConnection.Congestion.Window);
+        });
+        Assert.True(window > 4 * flight, $"window {window}, flight {flight}: the test shows nothing");
+        Assert.InRange(buffered, flight, Math.Max(ConnectionOptions.Default.SendBufferNear, 2 * flight));
+    }
+
     [Fact]
     public void A_reference_that_does_not_read_is_not_frozen_by_us()
     {
