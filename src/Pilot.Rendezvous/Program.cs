@@ -63,7 +63,7 @@ try
     await host.WaitForShutdownAsync();
     SystemdNotifier.Send("STOPPING=1");
     log.Information("rendezvous stopped");
-    return 0;
+    return host.Failed ? 1 : 0;
 }
 catch (Exception e) when (e is StartException or IOException or UnauthorizedAccessException)
 {

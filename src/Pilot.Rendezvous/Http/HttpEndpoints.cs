@@ -191,7 +191,7 @@ internal sealed class HttpEndpoints(
 
         try
         {
-            options.Store?.Compact(context.RequestAborted);
+            options.Store?.Compact(default); // whoever asked may go meanwhile; half a snapshot helps nobody
             return WriteAsync(context, Json, "{\"message\":\"snapshot saved successfully\",\"status\":\"ok\"}\n");
         }
         catch (Exception e) when (e is StoreException or StoreDamagedException)
@@ -287,6 +287,11 @@ internal sealed class HttpEndpoints(
         if (context.Connection.RemoteIpAddress is not { } peer || !IPAddress.IsLoopback(Unmap(peer)))
         {
             return false;
+        }
+
+        if (context.Request.Headers.ContainsKey("Forwarded"))
+        {
+            return false; // some proxies write this one (RFC 7239); none of ours has to be read
         }
 
         foreach (string header in (string[])["X-Real-IP", "X-Forwarded-For"])

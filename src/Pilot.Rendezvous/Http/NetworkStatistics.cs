@@ -68,7 +68,7 @@ internal sealed class NetworkStatistics(RegistryService registry, SteadyClock cl
         {
             "trust" => registry.Look(core => found.OrderByDescending(n => core.State.Trust.CountOf(n.Id)).ThenBy(n => n.Id).ToArray()),
             "polo" => found.OrderByDescending(n => n.PoloScore).ThenBy(n => n.Id),
-            _ => found.OrderBy(AddressOf, StringComparer.Ordinal),
+            _ => found.OrderBy(n => n.Id), // the order of the address texts, too: fixed width, digits before letters
         };
         NodeRecord[] page = [.. ordered.Skip(query.Offset).Take(query.Limit)];
         int[] links = registry.Look(core => core.LinksOf(Array.ConvertAll(page, n => n.Id)));

@@ -8,6 +8,7 @@ namespace Pilot.Rendezvous.Registry;
 /// </summary>
 internal sealed class RateLimiter(int rate, TimeSpan window, int capacity)
 {
+    private readonly long _rate = Math.Min(rate, long.MaxValue / 4 / window.Ticks); // credit is counted in rate times ticks
     private Dictionary<UInt128, Bucket> _current = [];
     private Dictionary<UInt128, Bucket> _previous = [];
 
@@ -20,7 +21,7 @@ internal sealed class RateLimiter(int rate, TimeSpan window, int capacity)
     public bool TryTake(DateTimeOffset now, UInt128 key, long tokens, out TimeSpan retryAfter)
     {
         retryAfter = TimeSpan.Zero;
-        if (rate <= 0)
+        if (_rate <= 0)
         {
             return true;
         }
@@ -34,14 +35,14 @@ internal sealed class RateLimiter(int rate, TimeSpan window, int capacity)
             return true;
         }
 
-        retryAfter = TimeSpan.FromTicks((cost - bucket.Credit + rate - 1) / rate);
+        retryAfter = TimeSpan.FromTicks((cost - bucket.Credit + _rate - 1) / _rate);
         return false;
     }
 
     /// <summary>True when a token is there; takes none.</summary>
     public bool HasToken(DateTimeOffset now, UInt128 key)
     {
-        if (rate <= 0 || !TryFind(key, out Bucket bucket))
+        if (_rate <= 0 || !TryFind(key, out Bucket bucket))
         {
             return true;
         }
@@ -86,7 +87,7 @@ internal sealed class RateLimiter(int rate, TimeSpan window, int capacity)
 
         if (!_previous.Remove(key, out Bucket bucket))
         {
-            bucket = new Bucket { Credit = rate * window.Ticks, Last = now };
+            bucket = new Bucket { Credit = _rate * window.Ticks, Last = now };
         }
 
         found = ref CollectionsMarshal.GetValueRefOrAddDefault(_current, key, out _)!;
@@ -94,11 +95,11 @@ internal sealed class RateLimiter(int rate, TimeSpan window, int capacity)
         return ref found;
     }
 
-    // One token is worth window.Ticks; a tick of time is worth rate.
+    // One token is worth window.Ticks; a tick of time is worth the rate.
     private void Credit(ref Bucket bucket, DateTimeOffset now)
     {
         long elapsed = Math.Clamp((now - bucket.Last).Ticks, 0, window.Ticks);
-        bucket.Credit = Math.Min(bucket.Credit + (elapsed * rate), rate * window.Ticks);
+        bucket.Credit = Math.Min(bucket.Credit + (elapsed * _rate), _rate * window.Ticks);
         if (now > bucket.Last)
         {
             bucket.Last = now;

@@ -101,5 +101,5 @@ internal enum ReplicationForm
     Events,
 }
 
-/// <summary>Endpoint claimed by an unsigned registration.</summary>
-internal sealed record PendingEndpoint(uint Node, PublicKey Key, string Endpoint, string[] LanAddresses);
+/// <summary>Endpoint, and owner of a node that has none, claimed by an unsigned registration.</summary>
+internal sealed record PendingEndpoint(uint Node, PublicKey Key, string Owner, string Endpoint, string[] LanAddresses);

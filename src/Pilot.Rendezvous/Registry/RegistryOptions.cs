@@ -44,6 +44,9 @@ public sealed record RegistryOptions
     /// <summary>How long the connection that first registered a key counts as its node's, without a signed request.</summary>
     public TimeSpan TentativePresence { get; init; } = TimeSpan.FromSeconds(90);
 
+    /// <summary>How long after a restart of the server nobody takes over the id of a node that was live before it.</summary>
+    public TimeSpan ReturnGrace { get; init; } = TimeSpan.FromSeconds(90);
+
     /// <summary>How long a node counts as connected to another process on the same store after its last sign of life there: two heartbeats and some.</summary>
     public TimeSpan SharedLease { get; init; } = TimeSpan.FromSeconds(75);
 

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Text.Json;
 using Pilot.Rendezvous.Registry;
 
@@ -50,7 +51,13 @@ internal sealed class AuditLog : IDisposable
     /// <summary>Appends one line: time, action, and the event as it is stored. One caller at a time.</summary>
     public void Write(RegistryEvent happened)
     {
-        var buffer = new System.Buffers.ArrayBufferWriter<byte>();
+        var buffer = new ArrayBufferWriter<byte>();
+        if (_failing)
+        {
+            // What failed may have left half a line.
+            buffer.Write("\n"u8);
+        }
+
         using (var writer = new Utf8JsonWriter(buffer))
         {
             writer.WriteStartObject();

@@ -95,6 +95,21 @@ internal sealed class RegistryService(RegistryMachine machine, SteadyClock clock
         }
     }
 
+    /// <summary>Follows a leap of the machine's clock, which makes no node stale. Returns how far it was.</summary>
+    public TimeSpan CatchUp()
+    {
+        lock (_owner)
+        {
+            TimeSpan leap = clock.CatchUp();
+            if (leap > TimeSpan.Zero)
+            {
+                machine.Core.Resume(clock.Now);
+            }
+
+            return leap;
+        }
+    }
+
     /// <summary>Other tokens and limits from now on.</summary>
     public void Reconfigure(RegistryOptions options)
     {

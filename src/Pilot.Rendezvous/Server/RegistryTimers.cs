@@ -20,6 +20,11 @@ internal sealed class RegistryTimers(RegistryService registry, OpenConnections c
         {
             while (await timer.WaitForNextTickAsync(stoppingToken))
             {
+                if (registry.CatchUp() is var leap && leap > TimeSpan.Zero)
+                {
+                    logger.LogWarning("the clock of this machine leapt by {Seconds} s: nodes have a stale period from now on to be heard of", (long)leap.TotalSeconds);
+                }
+
                 registry.Tick();
                 Tick?.Invoke();
                 if (_watchdog)

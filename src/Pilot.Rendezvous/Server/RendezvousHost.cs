@@ -22,6 +22,8 @@ namespace Pilot.Rendezvous.Server;
 internal sealed class RendezvousHost : IAsyncDisposable
 {
     private const int ReceiveBufferPerConnection = 128 * 1024; // more than one largest frame, so that a slow reader of ours cannot stall a frame
+    private const int MaxHttpConnections = 1000;
+    private const int HttpConnectionsOfThisMachine = 100;
     private static readonly TimeSpan ShutdownTimeout = TimeSpan.FromSeconds(2);
 
     private readonly WebApplication _app;
@@ -71,6 +73,9 @@ internal sealed class RendezvousHost : IAsyncDisposable
     /// <summary>Where the state is kept; null in memory.</summary>
     public SqlEventStore? Store => _store;
 
+    /// <summary>The server stopped by itself: its store is damaged, or a background task failed.</summary>
+    public bool Failed => Registry.Lane?.IsBroken == true || _app.Services.GetRequiredService<RegistryTimers>().ExecuteTask?.IsFaulted == true || _follower?.Failed == true;
+
     public RegistryService Registry => _app.Services.GetRequiredService<RegistryService>();
 
     /// <summary>Binds everything and starts to serve.</summary>
@@ -89,7 +94,6 @@ internal sealed class RendezvousHost : IAsyncDisposable
                 throw new StartException("-standby: a standby keeps a store of its own; servers on one PostgreSQL share their state without it");
             }
         }
-
 
         var clock = new SteadyClock();
         var machine = new RegistryMachine(settings.ToRegistryOptions() with { ServerFingerprint = certificate?.Fingerprint ?? "" }, clock.Now);
@@ -151,7 +155,12 @@ internal sealed class RendezvousHost : IAsyncDisposable
             });
             if (httpAddress is not null)
             {
-                Listen(kestrel, httpAddress, listen => httpListen = listen);
+                var limit = new HttpConnectionLimit(MaxHttpConnections, HttpConnectionsOfThisMachine);
+                Listen(kestrel, httpAddress, listen =>
+                {
+                    httpListen = listen;
+                    listen.Use(next => connection => limit.ServeAsync(connection, next));
+                });
             }
         });
 
@@ -204,7 +213,7 @@ internal sealed class RendezvousHost : IAsyncDisposable
         beacon.Start();
         if (settings.Standby.Length > 0)
         {
-            follower = new StandbyFollower(new StandbyOptions(settings.Standby, settings.ReplicationToken, settings.StandbyFingerprint), registry, store, position, log);
+            follower = new StandbyFollower(new StandbyOptions(settings.Standby, settings.ReplicationToken, settings.StandbyFingerprint), registry, store, position, app.Lifetime.StopApplication, log);
         }
 
         return new RendezvousHost(settings, certificate, follower, app, beacon, store, exchange, audit, registryListen!, httpListen);
@@ -322,6 +331,7 @@ internal sealed class RendezvousHost : IAsyncDisposable
                 app.Lifetime.StopApplication();
             })
         {
+            Faulted = e => log.Error(e, "a request could not be decided, this is a fault of the server"),
             Compacted = (text, done) => log.Write(done ? Serilog.Events.LogEventLevel.Information : Serilog.Events.LogEventLevel.Warning, "store compacted: {Result}", text),
             Idle = exchange is null ? null : (_, fails) =>
             {

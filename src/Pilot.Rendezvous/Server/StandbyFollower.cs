@@ -25,6 +25,7 @@ internal sealed class StandbyFollower : IAsyncDisposable
     private readonly StandbyOptions _options;
     private readonly RegistryService _registry;
     private readonly SqlEventStore? _store;
+    private readonly Action _stopServer;
     private readonly Serilog.ILogger _log;
     private readonly CancellationTokenSource _stop = new();
     private readonly Task _running;
@@ -32,8 +33,15 @@ internal sealed class StandbyFollower : IAsyncDisposable
     private long _lastSnapshot;
     private volatile bool _connected;
 
-    public StandbyFollower(StandbyOptions options, RegistryService registry, SqlEventStore? store, long position, Serilog.ILogger log)
+    /// <param name="options">Whom to follow.</param>
+    /// <param name="registry">Gets the state.</param>
+    /// <param name="store">Keeps it; null = nowhere.</param>
+    /// <param name="position">Of the store.</param>
+    /// <param name="stopServer">Called when the store turns out to be damaged.</param>
+    /// <param name="log">Log.</param>
+    public StandbyFollower(StandbyOptions options, RegistryService registry, SqlEventStore? store, long position, Action stopServer, Serilog.ILogger log)
     {
+        _stopServer = stopServer;
         _options = options;
         _registry = registry;
         _store = store;
@@ -44,6 +52,9 @@ internal sealed class StandbyFollower : IAsyncDisposable
 
     /// <summary>The primary is connected.</summary>
     public bool Connected => _connected;
+
+    /// <summary>The store is damaged: nothing is followed any more.</summary>
+    public bool Failed { get; private set; }
 
     /// <summary>Since the primary's state was taken over last; null when it never was.</summary>
     public TimeSpan? SnapshotAge => Volatile.Read(ref _lastSnapshot) is var at and not 0 ? Stopwatch.GetElapsedTime(at) : null;
@@ -69,6 +80,20 @@ internal sealed class StandbyFollower : IAsyncDisposable
                 {
                     _log.Warning("standby: {Reason}; again in {Seconds} s", e is OperationCanceledException ? "the primary is silent" : e.Message, ReconnectPause.TotalSeconds);
                 }
+            }
+
+            catch (StoreDamagedException e)
+            {
+                _log.Fatal("stopping: {Reason}", e.Message);
+                Failed = true;
+                _connected = false;
+                _stopServer();
+                return;
+            }
+            catch (Exception e)
+            {
+                // A fault of ours: a standby that stands still unseen is worth nothing on the day it is needed.
+                _log.Error(e, "standby: the primary's state could not be taken over");
             }
 
             _connected = false;

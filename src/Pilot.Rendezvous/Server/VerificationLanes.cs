@@ -52,8 +52,9 @@ internal sealed class VerificationLanes : IDisposable
             {
                 job.Done.SetResult(job.Task.Verify());
             }
-            catch (Exception e) when (e is System.Security.Cryptography.CryptographicException or OutOfMemoryException)
+            catch (Exception e)
             {
+                // Whoever asked gets it; the thread, and with it the server, lives on.
                 job.Done.SetException(e);
             }
         }

@@ -28,6 +28,7 @@ internal sealed class WriteLane : IDisposable
     private readonly Compactor _compactor;
     private long _position;
     private string? _failure;
+    private volatile bool _broken;
     private bool _reload;
     private DateTime _nextProbe;
 
@@ -53,6 +54,9 @@ internal sealed class WriteLane : IDisposable
 
     /// <summary>Why changes are refused at present; null when they are not.</summary>
     public string? Failure => Volatile.Read(ref _failure);
+
+    /// <summary>The store turned out to be damaged: nothing is written any more.</summary>
+    public bool IsBroken => _broken;
 
     public long Position => Volatile.Read(ref _position);
 
@@ -109,27 +113,51 @@ internal sealed class WriteLane : IDisposable
                     jobs.Add(next);
                 }
 
-                Process(jobs);
-            }
-            else if (_failure is not null || _store.IsShared)
-            {
-                Process(jobs);
             }
 
             try
             {
-                _events.Idle?.Invoke(_store, Failure is not null);
+                if (jobs.Count > 0 || _failure is not null || _store.IsShared)
+                {
+                    Process(jobs);
+                }
+
+                TellOthers();
             }
-            catch (StoreException e)
+            catch (StoreDamagedException e)
             {
-                Fail(e);
+                Break(e, jobs);
             }
+        }
+    }
+
+    private void TellOthers()
+    {
+        try
+        {
+            _events.Idle?.Invoke(_store, Failure is not null);
+        }
+        catch (StoreException e)
+        {
+            Fail(e);
+        }
+    }
+
+    // For good: whatever is left of the store must stay as it is.
+    private void Break(StoreDamagedException e, List<Job> jobs)
+    {
+        Volatile.Write(ref _failure, e.Message);
+        jobs.ForEach(j => j.Done.TrySetException(new StoreException(e.Message, e)));
+        if (!_broken)
+        {
+            _broken = true;
+            _events.Broken(e.Message);
         }
     }
 
     private void Process(List<Job> jobs)
     {
-        if (_failure is { } failure && DateTime.UtcNow < _nextProbe && !_store.IsShared)
+        if (_failure is { } failure && (_broken || (DateTime.UtcNow < _nextProbe && !_store.IsShared)))
         {
             jobs.ForEach(j => j.Done.TrySetException(new StoreException(failure)));
             return;
@@ -164,8 +192,7 @@ internal sealed class WriteLane : IDisposable
             }
             catch (PositionLostException)
             {
-                _reload = true;
-                _batchEvents.Clear();
+                StartOver();
             }
             catch (StoreException e)
             {
@@ -196,12 +223,28 @@ internal sealed class WriteLane : IDisposable
                 // Another process may hold the database for a moment, or it restarts: clients wait rather than learn of it.
                 Thread.Sleep(RetryPause);
             }
-            catch (StoreDamagedException e)
+            catch (DecisionFailedException e)
             {
-                _events.Broken(e.Message);
-                jobs.ForEach(j => j.Done.TrySetException(new StoreException(e.Message, e)));
-                return;
+                // Half of its events may be applied: back to what is stored, and the others are decided again without it.
+                StartOver();
+                jobs.Remove(e.Job);
+                _events.Faulted?.Invoke(e.InnerException!);
+                e.Job.Done.TrySetException(e.InnerException!);
             }
+        }
+    }
+
+    private void StartOver()
+    {
+        _batchEvents.Clear();
+        _reload = true;
+        try
+        {
+            _store.Abort();
+        }
+        catch (StoreException e)
+        {
+            Fail(e);
         }
     }
 
@@ -212,7 +255,15 @@ internal sealed class WriteLane : IDisposable
         {
             lock (_owner)
             {
-                job.Result = job.Decide();
+                try
+                {
+                    job.Result = job.Decide();
+                }
+                catch (Exception e) when (e is not StoreException)
+                {
+                    // A fault of ours in one request must not cost the others their service.
+                    throw new DecisionFailedException(job, e);
+                }
             }
         }
     }
@@ -322,6 +373,11 @@ internal sealed class WriteLane : IDisposable
         }
     }
 
+    private sealed class DecisionFailedException(Job job, Exception cause) : Exception(cause.Message, cause)
+    {
+        public Job Job { get; } = job;
+    }
+
     private sealed class Job(Func<object> decide)
     {
         public Func<object> Decide { get; } = decide;
@@ -341,6 +397,9 @@ internal sealed record WriteLaneEvents(Action<RegistryEvent> Stored, Action<stri
 {
     /// <summary>Called after every turn with the store, for what processes tell each other; true when the store fails.</summary>
     public Action<IEventStore, bool>? Idle { get; init; }
+
+    /// <summary>The decision of one request failed by a fault of the program.</summary>
+    public Action<Exception>? Faulted { get; init; }
 
     /// <summary>A snapshot was written, or could not be.</summary>
     public Action<string, bool>? Compacted { get; init; }

@@ -30,9 +30,10 @@ internal static class ListenAddress
         try
         {
             IPAddress[] addresses = Dns.GetHostAddresses(host);
-            return new IPEndPoint(Array.Find(addresses, a => a.AddressFamily == AddressFamily.InterNetwork) ?? addresses[0], port);
+            return new IPEndPoint(
+                Array.Find(addresses, a => a.AddressFamily == AddressFamily.InterNetwork) ?? (addresses.Length > 0 ? addresses[0] : throw new ArgumentException("it has no address")), port);
         }
-        catch (SocketException e)
+        catch (Exception e) when (e is SocketException or ArgumentException)
         {
             throw new StartException($"-{flag}: cannot resolve \"{host}\": {e.Message}");
         }

@@ -11,7 +11,8 @@ namespace Pilot.Rendezvous.Startup;
 /// <summary>One line per event, as text (<c>time=… level=INFO msg="…" key=value</c>) or as a JSON object with the same members (spec 03 section 12).</summary>
 internal sealed class LogLineFormatter(bool json) : ITextFormatter
 {
-    private static readonly SearchValues<char> Quotable = SearchValues.Create(" \"=\n\r\t");
+    private static readonly SearchValues<char> Quotable = SearchValues.Create(
+        (char[])[' ', '"', '=', .. Enumerable.Range(0, char.MaxValue).Select(c => (char)c).Where(char.IsControl)]); // no control characters on a terminal
 
     public void Format(LogEvent logEvent, TextWriter output)
     {

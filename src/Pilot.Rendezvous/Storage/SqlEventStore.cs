@@ -18,6 +18,7 @@ internal abstract class SqlEventStore : IEventStore
     private const long FilledPosition = 1;
     private const int ProbeBytes = 64 * 1024;
 
+    private readonly Lock _snapshotting = new(); // a second snapshot would take the first one's parts for leftovers
     private DbConnection? _connection;
     private DbTransaction? _transaction;
 
@@ -153,17 +154,13 @@ internal abstract class SqlEventStore : IEventStore
         {
             byte[] filling = new byte[ProbeBytes];
             Random.Shared.NextBytes(filling);
-            using (DbTransaction transaction = BeginWrite(Connection))
+            Write(Connection, transaction =>
             {
                 using DbCommand write = Command(Connection, transaction, "INSERT INTO registry_snapshot(position, part, body, checksum) VALUES (-1, 0, @body, 0)");
                 Add(write, "body", filling);
                 write.ExecuteNonQuery();
-                transaction.Commit();
-            }
-
-            using DbTransaction back = BeginWrite(Connection);
-            Execute(Connection, back, "DELETE FROM registry_snapshot WHERE position = -1");
-            back.Commit();
+            });
+            Write(Connection, transaction => Execute(Connection, transaction, "DELETE FROM registry_snapshot WHERE position = -1"));
         });
     }
 
@@ -183,37 +180,48 @@ internal abstract class SqlEventStore : IEventStore
 
     public void Compact(CancellationToken stop)
     {
+        using Lock.Scope one = _snapshotting.EnterScope();
         Guard(() =>
         {
-            using DbConnection connection = Connect();
-            if (!TryLockCompaction(connection))
+            DbConnection connection = Connect();
+            try
             {
-                return;
-            }
+                if (!TryLockCompaction(connection))
+                {
+                    return;
+                }
 
-            // A copy of the state is built from the store itself: the running registry is not touched, and what is stored is read back before it is dropped.
-            var state = new RegistryState(DateTimeOffset.UnixEpoch);
-            long position = Read(connection, state.Apply);
-            WriteSnapshot(connection, position, StoredState.Of(state), stop);
-            DropCovered(connection, position, stop);
+                // A copy of the state is built from the store itself: the running registry is not touched, and what is stored is read back before it is dropped.
+                var state = new RegistryState(DateTimeOffset.UnixEpoch);
+                long position = Read(connection, state.Apply);
+                WriteSnapshot(connection, position, StoredState.Of(state), stop);
+                DropCovered(connection, position, stop);
+            }
+            finally
+            {
+                Discard(connection);
+            }
         });
     }
 
     /// <summary>Puts a whole state into an empty store.</summary>
-    public void Fill(IEnumerable<RegistryEvent> records) => Guard(() =>
+    public void Fill(IEnumerable<RegistryEvent> records)
     {
-        WriteSnapshot(Connection, FilledPosition, records, default);
-        if (IsShared)
+        using Lock.Scope one = _snapshotting.EnterScope();
+        Guard(() =>
         {
-            using DbTransaction transaction = BeginWrite(Connection);
-            Announce(Connection, transaction, FilledPosition);
-            transaction.Commit();
-        }
-    });
+            WriteSnapshot(Connection, FilledPosition, records, default);
+            if (IsShared)
+            {
+                Write(Connection, transaction => Announce(Connection, transaction, FilledPosition));
+            }
+        });
+    }
 
     /// <summary>Puts another state in place of all there is, at the next position, which it returns. For a store with no other writer.</summary>
     public long Replace(long position, IEnumerable<RegistryEvent> records)
     {
+        using Lock.Scope one = _snapshotting.EnterScope();
         Guard(() =>
         {
             WriteSnapshot(Connection, position + 1, records, default);
@@ -222,8 +230,8 @@ internal abstract class SqlEventStore : IEventStore
         return position + 1;
     }
 
-    /// <summary>Replaces the snapshot; the old one stays valid until the new one is whole.</summary>
-    public void WriteSnapshot(DbConnection connection, long position, IEnumerable<RegistryEvent> records, CancellationToken stop)
+    // Replaces the snapshot; the old one stays valid until the new one is whole.
+    private void WriteSnapshot(DbConnection connection, long position, IEnumerable<RegistryEvent> records, CancellationToken stop)
     {
         long current = Scalar(connection, null, "SELECT max(value) FROM registry_meta WHERE name = 'snapshot'");
         if (current == position && position > 0)
@@ -231,33 +239,36 @@ internal abstract class SqlEventStore : IEventStore
             return;
         }
 
-        using (DbTransaction clean = BeginWrite(connection))
-        {
-            Execute(connection, clean, FormattableString.Invariant($"DELETE FROM registry_snapshot WHERE position <> {current}"));
-            clean.Commit();
-        }
+        Write(connection, clean => Execute(connection, clean, FormattableString.Invariant($"DELETE FROM registry_snapshot WHERE position <> {current}")));
 
         int part = 0;
         foreach (RegistryEvent[] records500 in records.Chunk(RecordsPerPart))
         {
             stop.ThrowIfCancellationRequested();
             byte[] body = EventCodec.Encode(records500);
-            using DbTransaction transaction = BeginWrite(connection);
-            using DbCommand insert = Command(
-                connection, transaction, "INSERT INTO registry_snapshot(position, part, body, checksum) VALUES (@position, @part, @body, @checksum)");
-            Add(insert, "position", position);
-            Add(insert, "part", part++);
-            Add(insert, "body", body);
-            Add(insert, "checksum", EventCodec.Checksum(body));
-            insert.ExecuteNonQuery();
-            transaction.Commit();
+            Write(connection, transaction =>
+            {
+                using DbCommand insert = Command(
+                    connection, transaction, "INSERT INTO registry_snapshot(position, part, body, checksum) VALUES (@position, @part, @body, @checksum)");
+                Add(insert, "position", position);
+                Add(insert, "part", part++);
+                Add(insert, "body", body);
+                Add(insert, "checksum", EventCodec.Checksum(body));
+                insert.ExecuteNonQuery();
+            });
         }
 
-        using DbTransaction final = BeginWrite(connection);
-        Execute(connection, final, FormattableString.Invariant($"UPDATE registry_meta SET value = {position} WHERE name = 'snapshot'"));
-        Execute(connection, final, FormattableString.Invariant($"UPDATE registry_meta SET value = {part} WHERE name = 'parts'"));
-        Execute(connection, final, FormattableString.Invariant($"DELETE FROM registry_snapshot WHERE position <> {position}"));
-        final.Commit();
+        Write(connection, final =>
+        {
+            if (Scalar(connection, final, FormattableString.Invariant($"SELECT count(*) FROM registry_snapshot WHERE position = {position}")) != part)
+            {
+                throw new StoreException("another snapshot was written at the same time");
+            }
+
+            Execute(connection, final, FormattableString.Invariant($"UPDATE registry_meta SET value = {position} WHERE name = 'snapshot'"));
+            Execute(connection, final, FormattableString.Invariant($"UPDATE registry_meta SET value = {part} WHERE name = 'parts'"));
+            Execute(connection, final, FormattableString.Invariant($"DELETE FROM registry_snapshot WHERE position <> {position}"));
+        });
     }
 
     public void Dispose()
@@ -268,6 +279,11 @@ internal abstract class SqlEventStore : IEventStore
     }
 
     protected virtual void DisposeMore()
+    {
+    }
+
+    /// <summary>Frees what a connection holds that cannot be closed in order.</summary>
+    protected virtual void Abandon(DbConnection connection)
     {
     }
 
@@ -335,24 +351,65 @@ internal abstract class SqlEventStore : IEventStore
 
     private void Close()
     {
-        try
-        {
-            _transaction?.Dispose();
-            _connection?.Dispose();
-        }
-        catch (Exception e) when (e is DbException or IOException or InvalidOperationException)
-        {
-            // It is being thrown away because it failed; what it held is rolled back by the database.
-            System.Diagnostics.Debug.WriteLine(e.Message);
-        }
-
+        Discard(_transaction);
+        Discard(_connection);
         _transaction = null;
         _connection = null;
     }
 
+    // What failed is thrown away; what it held is rolled back by the database, or was already.
+    private static bool TryDispose(IDisposable? failed)
+    {
+        try
+        {
+            failed?.Dispose();
+            return true;
+        }
+        catch (Exception e) when (e is DbException or IOException or InvalidOperationException)
+        {
+            System.Diagnostics.Debug.WriteLine(e.Message);
+            return false;
+        }
+    }
+
+    private static void Discard(DbTransaction? transaction) => TryDispose(transaction);
+
+    private void Discard(DbConnection? connection)
+    {
+        if (!TryDispose(connection))
+        {
+            Abandon(connection!);
+        }
+    }
+
+    // A failure of the work is what counts, and not that of the rollback behind it.
+    private void Write(DbConnection connection, Action<DbTransaction> work)
+    {
+        DbTransaction transaction = BeginWrite(connection);
+        try
+        {
+            work(transaction);
+            transaction.Commit();
+        }
+        finally
+        {
+            Discard(transaction);
+        }
+    }
+
     private void CreateTables(DbConnection connection)
     {
-        using DbTransaction transaction = BeginWrite(connection);
+        long version = 0;
+        Write(connection, transaction => version = CreateTables(connection, transaction));
+        if (version > FormatVersion)
+        {
+            throw new StoreException($"{Name} was written by a newer release (format {version}, this one knows {FormatVersion})");
+        }
+    }
+
+    // Returns the format version that the store has; 0 when it is new.
+    private long CreateTables(DbConnection connection, DbTransaction transaction)
+    {
         Execute(connection, transaction, "CREATE TABLE IF NOT EXISTS registry_meta(name VARCHAR(32) PRIMARY KEY, value BIGINT NOT NULL)");
         Execute(connection, transaction, $"CREATE TABLE IF NOT EXISTS registry_events(position BIGINT PRIMARY KEY, token VARCHAR(32) NOT NULL, body {Blob} NOT NULL, checksum BIGINT NOT NULL)");
         Execute(connection, transaction, $"CREATE TABLE IF NOT EXISTS registry_snapshot(position BIGINT, part INT, body {Blob} NOT NULL, checksum BIGINT NOT NULL, PRIMARY KEY(position, part))");
@@ -368,11 +425,7 @@ internal abstract class SqlEventStore : IEventStore
             insert.ExecuteNonQuery();
         }
 
-        transaction.Commit();
-        if (version > FormatVersion)
-        {
-            throw new StoreException($"{Name} was written by a newer release (format {version}, this one knows {FormatVersion})");
-        }
+        return version;
     }
 
     private long Read(DbConnection connection, Action<RegistryEvent> apply)
@@ -457,9 +510,7 @@ internal abstract class SqlEventStore : IEventStore
         {
             stop.ThrowIfCancellationRequested();
             first = Math.Min(first + DeletedPerTransaction, last + 1);
-            using DbTransaction transaction = BeginWrite(connection);
-            Execute(connection, transaction, FormattableString.Invariant($"DELETE FROM registry_events WHERE position < {first}"));
-            transaction.Commit();
+            Write(connection, transaction => Execute(connection, transaction, FormattableString.Invariant($"DELETE FROM registry_events WHERE position < {first}")));
         }
     }
 }

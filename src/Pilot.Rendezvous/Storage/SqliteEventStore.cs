@@ -69,6 +69,7 @@ internal sealed class SqliteEventStore : SqlEventStore
         }
 
         base.Open();
+        MarkUsed();
     }
 
     protected override DbConnection Connect()
@@ -114,6 +115,10 @@ internal sealed class SqliteEventStore : SqlEventStore
         _lock = null;
     }
 
+    // After a COMMIT that failed on a full disk SQLite has rolled back already; its transaction object then throws on every ROLLBACK, and the connection,
+    // which wants to roll back before it closes, stays open with its files.
+    protected override void Abandon(DbConnection connection) => ((SqliteConnection)connection).Handle?.Dispose();
+
     protected override DbTransaction BeginRead(DbConnection connection) => ((SqliteConnection)connection).BeginTransaction(deferred: true);
 
     protected override DbTransaction BeginWrite(DbConnection connection) =>
@@ -147,6 +152,12 @@ internal sealed class SqliteEventStore : SqlEventStore
 
             // A lock of our own beside the file: SQLite would let a second server in, and a backup must be let in.
             _lock = new FileStream(_path + ".lock", options);
+            if (_lock.Length > 0 && File.Exists(_path) && new FileInfo(_path).Length == 0)
+            {
+                // SQLite would take it for a new one.
+                throw Damaged("the file is empty, and a server has kept its state in it");
+            }
+
             new FileStream(_path, data).Dispose(); // for its mode; -wal and -shm take it over
         }
         catch (UnauthorizedAccessException e)
@@ -156,6 +167,24 @@ internal sealed class SqliteEventStore : SqlEventStore
         catch (IOException e)
         {
             throw new StoreException(File.Exists(_path + ".lock") && _lock is null ? $"{_path} belongs to another running rendezvous, or cannot be opened: {e.Message}" : e.Message, e);
+        }
+    }
+
+    // An empty file is a new store only where there was none before.
+    private void MarkUsed()
+    {
+        if (_lock is not { Length: 0 })
+        {
+            return;
+        }
+
+        try
+        {
+            _lock.Write("Locked while a rendezvous server uses the store beside it. This text says that there is one.\n"u8);
+        }
+        catch (IOException e)
+        {
+            throw new StoreException(e.Message, e);
         }
     }
 

@@ -99,14 +99,54 @@ public sealed class LimitTests
         Assert.Equal("conflict", Register("203.0.113.1", 7, "203.0.113.1:9001").Code());
         session.Advance(TimeSpan.FromSeconds(61));
         Assert.True(Register("203.0.113.1", 7, "203.0.113.1:9001").IsOk());
-        for (uint id = 100; id < 355; id++)
+    }
+
+    [Fact]
+    public void Nobody_fills_the_list_of_beacons_alone_and_the_operators_own_have_a_place()
+    {
+        var session = new RegistrySession(limits: new RegistryLimits { MaxBeacons = 40 });
+        JsonObject Register(string from, uint id, bool vouched = false)
         {
-            Assert.True(Register("192.0.2.1", id, $"192.0.2.1:{id}").IsOk());
+            var request = new JsonObject { ["type"] = "beacon_register", ["beacon_id"] = id, ["addr"] = $"{from}:{id}" };
+            if (vouched)
+            {
+                request["admin_token"] = RegistrySession.AdminToken;
+            }
+
+            return session.Send(from, request);
         }
 
-        Assert.Equal("full", Register("192.0.2.1", 999, "192.0.2.1:999").Code());
-        JsonObject list = session.Send("192.0.2.1", new JsonObject { ["type"] = "beacon_list" });
-        Assert.Equal(256, list["beacons"]!.AsArray().Count);
+        for (uint id = 1; id <= 16; id++)
+        {
+            Assert.True(Register("192.0.2.1", id).IsOk());
+        }
+
+        Assert.Equal("too many beacons from 192.0.2.1", Register("192.0.2.1", 17).Error());
+        Assert.True(Register("192.0.2.1", 3).IsOk()); // a refresh
+        for (uint id = 100; id < 124; id++)
+        {
+            Assert.True(Register($"192.0.2.{id}", id).IsOk());
+        }
+
+        Assert.Equal("full", Register("192.0.2.200", 200).Code());
+        Assert.True(Register("192.0.2.200", 200, vouched: true).IsOk());
+        Assert.Equal(40, session.Send("192.0.2.1", new JsonObject { ["type"] = "beacon_list" })["beacons"]!.AsArray().Count);
+        session.Advance(TimeSpan.FromSeconds(61));
+        Assert.True(Register("192.0.2.201", 201).IsOk());
+    }
+
+    [Theory]
+    [InlineData(int.MaxValue, 86_400)]
+    [InlineData(int.MaxValue, 1)]
+    [InlineData(20_000_000, 86_400)]
+    public void A_rate_beyond_all_measure_does_not_overflow(int rate, int seconds)
+    {
+        var limiter = new RateLimiter(rate, TimeSpan.FromSeconds(seconds), 10);
+        DateTimeOffset now = DateTimeOffset.UnixEpoch;
+        for (int i = 0; i < 100; i++)
+        {
+            Assert.True(limiter.TryTake(now += TimeSpan.FromHours(1), 1, 10_000, out _));
+        }
     }
 
     [Fact]

@@ -151,6 +151,17 @@ public sealed class PrivacyTests
     }
 
     [Fact]
+    public void A_page_goes_on_where_the_node_of_the_cursor_has_left()
+    {
+        JsonObject List(string cursor) => _alice.Send(new JsonObject { ["type"] = "list_nodes", ["admin_token"] = RegistrySession.AdminToken, ["limit"] = 1, ["cursor"] = cursor });
+        string first = List("0")["next_cursor"]!.GetValue<string>();
+        Assert.Equal(_alice.Id.ToString(System.Globalization.CultureInfo.InvariantCulture), first);
+        Assert.True(_alice.Deregister().IsOk());
+        Assert.Equal(_bob.Id, List(first)["nodes"]![0]!["node_id"]!.GetValue<uint>());
+        Assert.Empty(List(uint.MaxValue.ToString(System.Globalization.CultureInfo.InvariantCulture))["nodes"]!.AsArray());
+    }
+
+    [Fact]
     public void Text_of_the_client_is_never_echoed_at_length()
     {
         // '<' is escaped to six bytes in an answer, so a full frame of it could come back six times as long.

@@ -128,6 +128,61 @@ public sealed class RegistrationTests
     }
 
     [Fact]
+    public void Whoever_repeats_a_public_key_gives_its_node_neither_an_owner_nor_a_name()
+    {
+        TestNode silent = _session.Register("192.0.2.1", "alice", "a@example.com");
+        TestNode nameless = _session.Register("192.0.2.2", "bob");
+        silent.Heartbeat();
+        nameless.Heartbeat();
+        _session.Close("192.0.2.1");
+        _session.Close("192.0.2.2");
+        _session.Advance(Reaped);
+        foreach (TestNode victim in (TestNode[])[silent, nameless])
+        {
+            for (int visit = 0; visit < 2; visit++)
+            {
+                // Once when it is gone, once when it is back.
+                new TestNode(_session, victim.Identity, "203.0.113.66").Register("mine", "thief@example.com");
+                _session.Close("203.0.113.66");
+            }
+
+            Assert.NotEqual(victim.Id, _session.Register("203.0.113.66", owner: "thief@example.com").Id);
+            _session.Close("203.0.113.66");
+        }
+
+        Assert.Equal("alice", _session.State.Nodes[silent.Id].Hostname);
+        Assert.Equal("bob", _session.State.Nodes[nameless.Id].Hostname);
+        Assert.Equal("a@example.com", _session.State.Nodes[silent.Id].Owner);
+
+        // The node itself says it on a connection on which it then signs.
+        nameless.Register(owner: "b@example.com");
+        Assert.Equal("", _session.State.Nodes[nameless.Id].Owner);
+        nameless.Heartbeat();
+        Assert.Equal("b@example.com", _session.State.Nodes[nameless.Id].Owner);
+    }
+
+    [Fact]
+    public void After_a_restart_of_the_registry_nobody_is_quicker_than_the_node_itself()
+    {
+        TestNode node = _session.Register("192.0.2.1", "alice", "a@example.com");
+        node.Heartbeat();
+        _session.Close("192.0.2.1"); // as all connections
+        _session.Machine.Core.Resume(_session.Now);
+        Assert.NotEqual(node.Id, _session.Register("203.0.113.1", owner: "a@example.com").Id);
+        _session.Advance(TimeSpan.FromSeconds(1));
+        Assert.True(node.Heartbeat().IsOk());
+        _session.Close("192.0.2.1");
+        Assert.Equal(node.Id, _session.Register("192.0.2.9", owner: "a@example.com").Id); // it has been back: the usual rule
+
+        TestNode other = _session.Register("192.0.2.2", owner: "o@example.com");
+        other.Heartbeat();
+        _session.Close("192.0.2.2");
+        _session.Machine.Core.Resume(_session.Now);
+        _session.Advance(TimeSpan.FromSeconds(91));
+        Assert.Equal(other.Id, _session.Register("192.0.2.9", owner: "o@example.com").Id);
+    }
+
+    [Fact]
     public void Two_daemons_with_one_owner_keep_their_ids_apart_before_the_first_signature()
     {
         TestNode first = _session.Register("192.0.2.1", owner: "a@example.com");
@@ -257,5 +312,12 @@ public sealed class RegistrationTests
         Assert.True(known.Register().IsOk());
         _session.Advance(TimeSpan.FromSeconds(6.1));
         Assert.True(surplus.Register().IsOk());
+        int passed = 0;
+        while (known.Register().IsOk())
+        {
+            Assert.True(++passed < 10_000, "each is a write");
+        }
+
+        Assert.InRange(passed, 5900, 6010);
     }
 }

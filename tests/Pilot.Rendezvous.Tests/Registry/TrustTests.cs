@@ -18,6 +18,55 @@ public sealed class TrustTests
     private bool Trusted(TestNode node, TestNode peer) => _a.CheckTrust(node.Id, peer.Id)["trusted"]!.GetValue<bool>();
 
     [Fact]
+    public void Forgetting_a_node_leaves_no_trace_of_it_and_counts_right()
+    {
+        var graph = new TrustGraph();
+        var model = new HashSet<(uint, uint)>();
+        var random = new Random(5);
+        for (int round = 0; round < 2000; round++)
+        {
+            uint a = (uint)random.Next(1, 12), b = (uint)random.Next(1, 12);
+            switch (random.Next(8))
+            {
+                case < 4:
+                    graph.Give(a, b);
+                    model.Add((a, b));
+                    break;
+                case 4:
+                    graph.AskByName(a, b);
+                    break;
+                case 5 or 6:
+                    graph.Revoke(a, b);
+                    model.Remove((a, b));
+                    model.Remove((b, a));
+                    break;
+                default:
+                    graph.Forget(a);
+                    model.RemoveWhere(p => p.Item1 == a || p.Item2 == a);
+                    Assert.DoesNotContain(a, graph.Revocations.Keys.Concat(graph.Revocations.Values.SelectMany(v => v)));
+                    Assert.DoesNotContain(a, graph.AskedByName.Keys.Concat(graph.AskedByName.Values.SelectMany(v => v)));
+                    break;
+            }
+
+            Assert.Equal(model.Order(), graph.Consents.SelectMany(c => c.Value.Select(to => (c.Key, to))).Order());
+            Assert.Equal(model.Select(p => (Math.Min(p.Item1, p.Item2), Math.Max(p.Item1, p.Item2))).Distinct().Count(), graph.LinkCount);
+        }
+    }
+
+    [Fact]
+    public void Who_revokes_without_end_fills_no_store()
+    {
+        var graph = new TrustGraph();
+        for (uint peer = 2; peer < 20_000; peer++)
+        {
+            graph.Give(1, peer);
+            graph.Revoke(1, peer);
+        }
+
+        Assert.Equal(10_000, graph.Revocations[1].Count);
+    }
+
+    [Fact]
     public void One_report_opens_one_direction()
     {
         _a.Report(_b.Id);

@@ -123,5 +123,34 @@ public sealed class FlagTests
         Assert.Equal("127.0.0.1:5", ListenAddress.Parse("x", "localhost:5").ToString());
         Assert.Throws<StartException>(() => ListenAddress.Parse("x", "9000"));
         Assert.Throws<StartException>(() => ListenAddress.Parse("x", ":99999"));
+        Assert.Throws<StartException>(() => ListenAddress.Parse("x", new string('a', 300) + ":1"));
+    }
+
+    [Fact]
+    public void A_restart_is_named_for_all_that_a_running_server_cannot_change()
+    {
+        Assert.Equal(
+            ["beacon-second-addr", "beacon-peers", "beacon-key-file"],
+            FixedSettings.Changed(Parse(), Parse("-beacon-second-addr", "192.0.2.1", "-beacon-peers", "192.0.2.2:9001", "-beacon-key-file", "k")));
+    }
+
+    [Fact]
+    public void Log_lines_carry_no_control_characters()
+    {
+        foreach (bool json in (bool[])[false, true])
+        {
+            var text = new StringWriter();
+            using (var log = new Serilog.LoggerConfiguration().WriteTo.Sink(new LineSink(text, json)).CreateLogger())
+            {
+                log.ForContext("Reason", "\u001b[31m\u009b2J\u0007").Information("refused {Text}", "\u001b]0;title\u0007\nlevel=ERROR");
+            }
+
+            Assert.DoesNotContain(text.ToString().TrimEnd(), char.IsControl);
+        }
+    }
+
+    private sealed class LineSink(TextWriter output, bool json) : Serilog.Core.ILogEventSink
+    {
+        public void Emit(Serilog.Events.LogEvent logEvent) => new LogLineFormatter(json).Format(logEvent, output);
     }
 }

@@ -22,6 +22,29 @@ public sealed class HttpTests
     }
 
     [Fact]
+    public async Task Those_who_hold_the_dashboard_open_leave_room_for_this_machine_and_for_the_registry()
+    {
+        var limit = new HttpConnectionLimit(3, keptForThisMachine: 1);
+        var held = new TaskCompletionSource();
+        int served = 0;
+        Task Serve(string address) => limit.ServeAsync(
+            new Microsoft.AspNetCore.Connections.DefaultConnectionContext { RemoteEndPoint = new IPEndPoint(IPAddress.Parse(address), 1) },
+            _ =>
+            {
+                served++;
+                return held.Task;
+            });
+        Task[] strangers = [Serve("192.0.2.1"), Serve("192.0.2.1"), Serve("192.0.2.1"), Serve("2001:db8::1")];
+        Assert.Equal(2, served);
+        Task local = Serve("::ffff:127.0.0.1");
+        Assert.Equal(3, served);
+        held.SetResult();
+        await Task.WhenAll([.. strangers, local]);
+        await Serve("192.0.2.1");
+        Assert.Equal(4, served);
+    }
+
+    [Fact]
     public async Task Answers_of_the_vectors()
     {
         await using RendezvousServer server = await StartAsync();

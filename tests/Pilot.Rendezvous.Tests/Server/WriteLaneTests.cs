@@ -26,6 +26,40 @@ public sealed class WriteLaneTests
         Assert.Equal(wasStored ? 1 : 2, store.Commits); // not stored: decided and stored again
     }
 
+    [Fact]
+    public async Task A_request_that_cannot_be_decided_costs_the_others_nothing()
+    {
+        using var store = new VanishingStore { Commits = 1, ComesBack = true }; // the first commit of a store fails
+        Exception? told = null;
+        using WriteLane lane = Start(store, faulted: e => told = e);
+        Task<object> before = lane.RunAsync(Change);
+        Task<object> bad = lane.RunAsync(() =>
+        {
+            Change();
+            throw new ArgumentException("a fault of ours");
+        });
+        Task<object> behind = lane.RunAsync(Change);
+        Assert.Equal("done", await before);
+        await Assert.ThrowsAsync<ArgumentException>(() => bad);
+        Assert.Equal("done", await behind);
+        Assert.IsType<ArgumentException>(told);
+        Assert.Equal(0, store.Begun - store.Ended); // no transaction is left open
+        Assert.Null(lane.Failure);
+    }
+
+    [Fact]
+    public async Task Damage_found_while_a_failed_write_is_looked_into_ends_all_writing()
+    {
+        using var store = new VanishingStore { ComesBack = true, IsDamaged = true };
+        string? broken = null;
+        using WriteLane lane = Start(store, broken: reason => broken = reason);
+        await Assert.ThrowsAsync<StoreException>(() => lane.RunAsync(Change));
+        Assert.Equal("a page is gone", broken);
+        Assert.True(lane.IsBroken);
+        await Assert.ThrowsAsync<StoreException>(() => lane.RunAsync(Change));
+        Assert.Equal(1, store.Commits);
+    }
+
     private readonly RegistryCore _core = new(new RegistryOptions(), DateTimeOffset.UnixEpoch);
 
     private object Change()
@@ -34,8 +68,8 @@ public sealed class WriteLaneTests
         return "done";
     }
 
-    private WriteLane Start(IEventStore store) =>
-        new(store, _core, new Lock(), 0, new WriteLaneEvents(_ => { }, _ => { }, () => { }, _ => { }), TimeSpan.FromMilliseconds(300));
+    private WriteLane Start(IEventStore store, Action<Exception>? faulted = null, Action<string>? broken = null) =>
+        new(store, _core, new Lock(), 0, new WriteLaneEvents(_ => { }, _ => { }, () => { }, broken ?? (_ => { })) { Faulted = faulted }, TimeSpan.FromMilliseconds(300));
 
     /// <summary>Fails the first commit after taking it, and may be away from then on.</summary>
     private sealed class VanishingStore : IEventStore
@@ -44,13 +78,28 @@ public sealed class WriteLaneTests
 
         public bool WasStored { get; init; }
 
-        public int Commits { get; private set; }
+        public bool IsDamaged { get; init; }
+
+        public int Commits { get; set; }
+
+        /// <summary>Transactions begun.</summary>
+        public int Begun { get; private set; }
+
+        /// <summary>Transactions ended.</summary>
+        public int Ended { get; private set; }
 
         public string Name => "vanishing";
 
         public bool IsShared => true;
 
-        public void Open() => ThrowWhileAway();
+        public void Open()
+        {
+            ThrowWhileAway();
+            if (IsDamaged)
+            {
+                throw new StoreDamagedException("a page is gone");
+            }
+        }
 
         public long Load(Action<RegistryEvent> apply)
         {
@@ -62,6 +111,7 @@ public sealed class WriteLaneTests
         public long Begin(long position, Action<RegistryEvent> apply)
         {
             ThrowWhileAway();
+            Begun++;
             return position;
         }
 
@@ -71,11 +121,11 @@ public sealed class WriteLaneTests
             {
                 throw new StoreException("connection lost");
             }
+
+            Ended++;
         }
 
-        public void Abort()
-        {
-        }
+        public void Abort() => Ended++;
 
         public bool Contains(Guid token)
         {

@@ -22,6 +22,12 @@ internal sealed partial class RegistryCore
         {
             case "register":
                 bool allowed = _limits.Registrations.TryTake(now, address, out TimeSpan wait);
+                // Known keys come through without a token, so that a restart locks nobody out; but each may write, so that this has an end, too.
+                if (!allowed && Has(RegistryPolicy.LimitPerNode) && !request.HasString(RequestProof.SignatureMember) && !_limits.Unsigned.TryTake(now, address, out TimeSpan pause))
+                {
+                    return new Admission(RateLimited(connection, "registrations", pause), default, null);
+                }
+
                 SignatureTask proof = allowed || _limits.Failures.HasToken(now, address) ? FindRegistrant(connection, request) : default;
                 return new Admission(null, proof with { NewKey = allowed ? FindNewKey(request, "public_key") : null }, allowed ? null : wait);
             case "lookup" or "list_nodes" or "resolve_hostname":

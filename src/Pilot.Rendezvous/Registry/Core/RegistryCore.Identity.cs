@@ -148,7 +148,7 @@ internal sealed partial class RegistryCore
         if (turn.Connection.Pending is { } claimed && claimed.Node == node.Id && claimed.Key == node.Key)
         {
             turn.Connection.Pending = null;
-            turn.Emit(new NodeMoved(node.Id, null, claimed.Endpoint, claimed.LanAddresses, turn.Now));
+            turn.Emit(new NodeMoved(node.Id, node.Owner.Length == 0 && claimed.Owner.Length > 0 ? claimed.Owner : null, claimed.Endpoint, claimed.LanAddresses, turn.Now));
         }
 
         return null;

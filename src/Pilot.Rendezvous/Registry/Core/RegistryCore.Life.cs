@@ -4,6 +4,7 @@ namespace Pilot.Rendezvous.Registry;
 internal sealed partial class RegistryCore
 {
     private const int PressurePercent = 90;
+    private DateTimeOffset? _resumedAt;
 
     /// <summary>When <see cref="Tick"/> has something to do.</summary>
     public DateTimeOffset NextTick { get; private set; }
@@ -37,14 +38,19 @@ internal sealed partial class RegistryCore
         }
     }
 
-    /// <summary>After a replay: live nodes get one stale period to be heard of again, for heartbeats are not among the events.</summary>
+    /// <summary>After a replay or a leap of time: live nodes get one stale period to be heard of again, for heartbeats are not among the events.</summary>
     public void Resume(DateTimeOffset now)
     {
+        _resumedAt = now;
         foreach (NodeRecord node in State.Nodes.Values)
         {
             node.LastSeen = now;
         }
     }
+
+    // All connections ended with the process, which says nothing about the nodes: they have the time of some heartbeats to come back.
+    private bool IsAwaited(NodeRecord node, DateTimeOffset now) =>
+        node.Proven && _resumedAt is { } resumed && node.LastSeen <= resumed && now - resumed < _options.ReturnGrace;
 
     private void ReapSilent(DateTimeOffset now)
     {

@@ -6,6 +6,7 @@ namespace Pilot.Rendezvous.Registry;
 // Beacons, networks and their nodes (spec 03 section 6.9)
 internal sealed partial class RegistryCore
 {
+    private const int MaxBeaconsPerSource = 16;
     private const int EmptyListBytes = 96;
     private const int BeaconEntryBytes = 40;
     private const int NodeEntryBytes = 320; // all fixed members with their names, two addresses, time and role
@@ -27,8 +28,9 @@ internal sealed partial class RegistryCore
         }
 
         UInt128 source = turn.Connection.Source.Ip;
+        bool vouched = turn.Admin == AdminState.Valid || _options.AllowedBeacons.Contains(address);
         bool fresh = _beacons.TryGetValue(id, out BeaconRecord? known) && IsFresh(known, turn.Now);
-        if (Has(RegistryPolicy.BeaconSource) && turn.Admin != AdminState.Valid && !_options.AllowedBeacons.Contains(address))
+        if (Has(RegistryPolicy.BeaconSource) && !vouched)
         {
             if (!UdpEndpoint.TryParse(address, out UdpEndpoint parsed) || parsed.Ip != source || parsed.Port == 0)
             {
@@ -39,15 +41,31 @@ internal sealed partial class RegistryCore
             {
                 return new Refusal("beacon id is in use", RegistryErrorCode.Conflict);
             }
+
+            if (!fresh && _beacons.Values.Count(b => b.Source == source && IsFresh(b, turn.Now)) >= MaxBeaconsPerSource)
+            {
+                return new Refusal($"too many beacons from {turn.Connection.SourceText}", RegistryErrorCode.Full);
+            }
         }
 
-        if (known is null && _beacons.Count >= _options.Limits.MaxBeacons)
+        if (known is null && _beacons.Count >= _options.Limits.MaxBeacons && !MakeRoom(turn.Now, vouched))
         {
             return new Refusal("beacon table is full", RegistryErrorCode.Full);
         }
 
         _beacons[id] = new BeaconRecord(address, source, turn.Now);
         return new BeaconRegisterResponse { BeaconId = id };
+    }
+
+    // What ran out goes first; for a beacon that the operator named, the oldest of those that nobody did.
+    private bool MakeRoom(DateTimeOffset now, bool vouched)
+    {
+        uint victim = _beacons
+            .Where(b => !IsFresh(b.Value, now) || (vouched && !_options.AllowedBeacons.Contains(b.Value.Address)))
+            .OrderBy(b => b.Value.SeenAt)
+            .Select(b => b.Key)
+            .FirstOrDefault();
+        return _beacons.Remove(victim);
     }
 
     private object BeaconList(Turn turn)
@@ -95,7 +113,7 @@ internal sealed partial class RegistryCore
         if (networkId == 0)
         {
             return turn.Admin == AdminState.Valid
-                ? ListPage(turn, null, State.Nodes.Values.Where(n => n.Status == NodeStatus.Live).Select(n => n.Id).Order())
+                ? ListPage(turn, null, [.. State.Nodes.Values.Where(n => n.Status == NodeStatus.Live).Select(n => n.Id).Order()])
                 : Refusal.Unauthorized("listing backbone nodes is not permitted (use lookup with a specific node_id)");
         }
 
@@ -110,22 +128,26 @@ internal sealed partial class RegistryCore
             : Refusal.Unauthorized("members are listed to members only");
     }
 
-    // A page starts behind the node named by the cursor, and ends at the limit or where the answer would be too long for a reference client.
-    private ListNodesResponse ListPage(Turn turn, NetworkRecord? network, IEnumerable<uint> ids)
+    // A page starts behind the node named by the cursor, and ends at the limit or where the answer would be too long for a reference client. The nodes of
+    // the backbone come by their ids, so that one that left meanwhile ends nothing; a network has the order of joining.
+    private object ListPage(Turn turn, NetworkRecord? network, List<uint> ids)
     {
         int room = _options.Limits.MaxAnswerBytes - EmptyListBytes;
         int limit = turn.Request.TryGetInteger("limit", out long wanted) && wanted > 0 ? (int)Math.Min(wanted, int.MaxValue) : int.MaxValue;
-        bool skipping = uint.TryParse(turn.Request.GetString("cursor"), out uint after);
+        int start = 0;
+        if (uint.TryParse(turn.Request.GetString("cursor"), out uint after))
+        {
+            start = network is null ? ids.FindIndex(id => id > after) : ids.IndexOf(after) + 1;
+            if (network is not null && start == 0)
+            {
+                return new Refusal("cannot continue: the node of the cursor is not a member any more", RegistryErrorCode.NotFound);
+            }
+        }
+
         var entries = new List<NodeEntry>();
         string? next = null;
-        foreach (uint id in ids)
+        foreach (uint id in start >= 0 ? ids.Skip(start) : [])
         {
-            if (skipping)
-            {
-                skipping = id != after;
-                continue;
-            }
-
             NodeEntry entry = Entry(id, network);
             room -= NodeEntryBytes + JsonSize.UpperBound(entry.Hostname ?? "") + JsonSize.UpperBound(entry.ExternalId ?? "")
                 + (entry.Tags?.Sum(t => JsonSize.UpperBound(t) + 1) ?? 0);

@@ -60,7 +60,7 @@ internal sealed partial class RegistryCore
         }
 
         if (State.TryGetByOwner(owner, out NodeRecord? holder)
-            && (!Has(RegistryPolicy.TakeoverNeedsAbsence) || holder.Status != NodeStatus.Live || !IsPresent(holder, turn.Now)))
+            && (!Has(RegistryPolicy.TakeoverNeedsAbsence) || holder.Status != NodeStatus.Live || !(IsPresent(holder, turn.Now) || IsAwaited(holder, turn.Now))))
         {
             turn.Emit(new NodeTakenOver(
                 holder.Id, key, alias, owner, endpoint, lan, holder.Status != NodeStatus.Live, Has(RegistryPolicy.DirectionalConsent), turn.Now));
@@ -87,23 +87,35 @@ internal sealed partial class RegistryCore
     // False when the registration moved nothing: the node is connected elsewhere, and this one has proved nothing yet.
     private bool ReturnKnown(Turn turn, NodeRecord node, string endpoint, string[] lan, string owner)
     {
+        bool speaks = SpeaksFor(turn, node);
         if (node.Status != NodeStatus.Live)
         {
             bool keeps = Has(RegistryPolicy.Retention) && node.Proven && node.Status == NodeStatus.Offline;
-            turn.Emit(new NodeReclaimed(node.Id, owner, endpoint, lan, Blank: !keeps, KeepNetworks: node.Status == NodeStatus.Offline, turn.Now));
+            turn.Emit(new NodeReclaimed(node.Id, keeps && !speaks ? "" : owner, endpoint, lan, Blank: !keeps, KeepNetworks: node.Status == NodeStatus.Offline, turn.Now));
             return true;
         }
 
         bool provenHere = turn.Connection.Proves(node.Id, node.Key);
         if (Has(RegistryPolicy.EndpointProof) && !provenHere && IsPresent(node, turn.Now, except: turn.Connection))
         {
-            turn.Connection.Pending = new PendingEndpoint(node.Id, node.Key, endpoint, lan);
+            turn.Connection.Pending = new PendingEndpoint(node.Id, node.Key, owner, endpoint, lan);
             return false;
         }
 
-        turn.Emit(new NodeMoved(node.Id, node.Owner.Length == 0 && owner.Length > 0 ? owner : null, endpoint, lan, turn.Now));
+        bool givesOwner = node.Owner.Length == 0 && owner.Length > 0;
+        if (givesOwner && !speaks)
+        {
+            turn.Connection.Pending = new PendingEndpoint(node.Id, node.Key, owner, endpoint, lan);
+        }
+
+        turn.Emit(new NodeMoved(node.Id, givesOwner && speaks ? owner : null, endpoint, lan, turn.Now));
         return true;
     }
+
+    // Everybody knows a node's public key. Who only repeats it gives a node that has proved it neither an owner text, which is worth the node's id
+    // (see the takeover above), nor another hostname.
+    private bool SpeaksFor(Turn turn, NodeRecord node) =>
+        !Has(RegistryPolicy.EndpointProof) || !node.Proven || turn.Connection.Proves(node.Id, node.Key) || IsSignedBy(turn, node.Key);
 
     private RegisterResponse Answer(Turn turn, uint id, PublicKey key, string? alias, string endpoint, bool settled, bool bringsKey)
     {
@@ -130,7 +142,7 @@ internal sealed partial class RegistryCore
         string hostname = turn.Request.GetString("hostname");
         string? assigned = null;
         string? hostnameError = null;
-        if (hostname.Length > 0 && settled)
+        if (hostname.Length > 0 && settled && SpeaksFor(turn, State.Nodes[id]))
         {
             if (!HostnameRules.TryValidate(hostname, out hostnameError))
             {

@@ -3,9 +3,12 @@ namespace Pilot.Rendezvous.Registry;
 /// <summary>Who consented to whom, by node id. Survives the nodes (spec 03 section 6.4).</summary>
 internal sealed class TrustGraph
 {
+    private const int MaxRevocationsPerNode = 10_000; // the will of one node; a stranger must not fill the store with his
+
     private readonly Dictionary<uint, HashSet<uint>> _consents = [];
     private readonly Dictionary<uint, HashSet<uint>> _revocations = [];
     private readonly Dictionary<uint, HashSet<uint>> _askedByName = [];
+    private readonly Dictionary<uint, HashSet<uint>> _namedBy = []; // who names a node in any of the three: without it, to forget one takes a walk over all
 
     public IReadOnlyDictionary<uint, HashSet<uint>> Consents => _consents;
 
@@ -40,8 +43,6 @@ internal sealed class TrustGraph
 
     public void AskByName(uint from, uint to) => Add(_askedByName, from, to);
 
-    public void DropAskedByName(uint from, uint to) => Remove(_askedByName, from, to);
-
     public void Revoke(uint by, uint peer)
     {
         LinkCount -= Linked(by, peer) ? 1 : 0;
@@ -49,45 +50,62 @@ internal sealed class TrustGraph
         Remove(_consents, peer, by);
         Remove(_askedByName, by, peer);
         Remove(_askedByName, peer, by);
-        Add(_revocations, by, peer);
+        NoteRevocation(by, peer);
     }
 
     /// <summary>Notes a revocation that a snapshot holds; consents are not touched.</summary>
-    public void NoteRevocation(uint by, uint peer) => Add(_revocations, by, peer);
+    public void NoteRevocation(uint by, uint peer)
+    {
+        if (!_revocations.TryGetValue(by, out HashSet<uint>? peers) || peers.Count < MaxRevocationsPerNode)
+        {
+            Add(_revocations, by, peer);
+        }
+    }
 
     /// <summary>Forgets everything from and to a node.</summary>
     public void Forget(uint node)
     {
-        if (_consents.TryGetValue(node, out HashSet<uint>? peers))
+        uint[] others = _namedBy.TryGetValue(node, out HashSet<uint>? namedBy) ? [.. namedBy] : [];
+        foreach (uint peer in CopyOf(_consents, node).Union(others))
         {
-            foreach (uint peer in peers)
+            LinkCount -= Linked(node, peer) ? 1 : 0;
+        }
+
+        foreach (Dictionary<uint, HashSet<uint>> relation in (Dictionary<uint, HashSet<uint>>[])[_consents, _revocations, _askedByName])
+        {
+            foreach (uint peer in CopyOf(relation, node))
             {
-                LinkCount -= peer == node || !Consented(peer, node) ? 1 : 0;
+                Remove(relation, node, peer);
             }
-        }
 
-        foreach ((uint from, HashSet<uint> to) in _consents)
-        {
-            LinkCount -= from != node && to.Contains(node) ? 1 : 0;
-        }
-
-        foreach (Dictionary<uint, HashSet<uint>> relation in new[] { _consents, _revocations, _askedByName })
-        {
-            relation.Remove(node);
-            foreach ((uint from, HashSet<uint> to) in relation)
+            foreach (uint other in others)
             {
-                if (to.Remove(node) && to.Count == 0)
-                {
-                    relation.Remove(from);
-                }
+                Remove(relation, other, node);
             }
         }
     }
 
+    private static uint[] CopyOf(Dictionary<uint, HashSet<uint>> relation, uint node) => relation.TryGetValue(node, out HashSet<uint>? peers) ? [.. peers] : [];
+
     private static bool Has(Dictionary<uint, HashSet<uint>> relation, uint from, uint to) =>
         relation.TryGetValue(from, out HashSet<uint>? peers) && peers.Contains(to);
 
-    private static void Add(Dictionary<uint, HashSet<uint>> relation, uint from, uint to)
+    private void Add(Dictionary<uint, HashSet<uint>> relation, uint from, uint to)
+    {
+        Put(relation, from, to);
+        Put(_namedBy, to, from);
+    }
+
+    private void Remove(Dictionary<uint, HashSet<uint>> relation, uint from, uint to)
+    {
+        Take(relation, from, to);
+        if (!Has(_consents, from, to) && !Has(_revocations, from, to) && !Has(_askedByName, from, to))
+        {
+            Take(_namedBy, to, from);
+        }
+    }
+
+    private static void Put(Dictionary<uint, HashSet<uint>> relation, uint from, uint to)
     {
         if (!relation.TryGetValue(from, out HashSet<uint>? peers))
         {
@@ -97,7 +115,7 @@ internal sealed class TrustGraph
         peers.Add(to);
     }
 
-    private static void Remove(Dictionary<uint, HashSet<uint>> relation, uint from, uint to)
+    private static void Take(Dictionary<uint, HashSet<uint>> relation, uint from, uint to)
     {
         if (relation.TryGetValue(from, out HashSet<uint>? peers) && peers.Remove(to) && peers.Count == 0)
         {
