@@ -51,7 +51,7 @@ internal static class RendezvousFlags
         Row(All.Number("limit-beacon-requests", "DISCOVER and PUNCH_REQUEST per second and address", Defaults.Beacon.RequestsPerSecond), (s, v) => s.Beacon = s.Beacon with { RequestsPerSecond = v }),
         Row(All.Number("limit-beacon-punches", "PUNCH_COMMAND per second and target", Defaults.Beacon.PunchesPerSecond), (s, v) => s.Beacon = s.Beacon with { PunchesPerSecond = v }),
         Row(All.Number("limit-relay-bytes", "relayed bytes per second and sender", Defaults.Beacon.RelayBytesPerSecond), (s, v) => s.Beacon = s.Beacon with { RelayBytesPerSecond = v }),
-        Row(All.Number("max-connections", "open registry connections", Defaults.Connections.MaxConnections), (s, v) => s.Connections = s.Connections with { MaxConnections = v }),
+        Row(All.Number("max-connections", "open registry connections", Defaults.Connections.MaxConnections), (s, v) => s.Connections = s.Connections with { MaxConnections = Math.Max(1, v) }),
         Row(All.Number("max-connections-per-address", "the same per source address", Defaults.Connections.MaxPerAddress), (s, v) => s.Connections = s.Connections with { MaxPerAddress = v }),
         Row(All.Number("max-nodes", "node records", Defaults.Limits.MaxNodes), (s, v) => s.Limits = s.Limits with { MaxNodes = v }),
         Row(All.Number("max-inbox", "handshake messages per node", Defaults.Limits.MaxInbox), (s, v) => s.Limits = s.Limits with { MaxInbox = v }),

@@ -22,6 +22,11 @@ internal sealed class PostgresEventStore : SqlEventStore
         try
         {
             var builder = connection.Contains("://", StringComparison.Ordinal) ? FromUrl(connection) : new NpgsqlConnectionStringBuilder(connection);
+            if (string.IsNullOrEmpty(builder.Host))
+            {
+                throw new ArgumentException("the database's host is missing");
+            }
+
             builder.Pooling = false; // each connection here is held for long
             builder.CommandTimeout = CommandSeconds;
             builder.Timeout = ConnectSeconds;
@@ -30,7 +35,7 @@ internal sealed class PostgresEventStore : SqlEventStore
             _connectionString = builder.ToString();
             Name = $"PostgreSQL {builder.Database ?? builder.Username} at {builder.Host}:{builder.Port}";
         }
-        catch (Exception e) when (e is ArgumentException or FormatException)
+        catch (Exception e) when (e is ArgumentException or FormatException or KeyNotFoundException or InvalidCastException)
         {
             throw new StoreException($"-store: {e.Message}", e);
         }

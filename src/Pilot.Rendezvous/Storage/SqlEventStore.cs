@@ -73,7 +73,11 @@ internal abstract class SqlEventStore : IEventStore
     public long Load(Action<RegistryEvent> apply)
     {
         long position = 0;
-        Guard(() => position = Read(Connection, apply));
+        Guard(() =>
+        {
+            position = Read(Connection, apply);
+            Accept(position);
+        });
         Position = position;
         return position;
     }
@@ -113,6 +117,7 @@ internal abstract class SqlEventStore : IEventStore
             _transaction = null;
         });
         Position++;
+        Note(Position);
     }
 
     public void Abort()
@@ -216,6 +221,7 @@ internal abstract class SqlEventStore : IEventStore
                 Write(Connection, transaction => Announce(Connection, transaction, FilledPosition));
             }
         });
+        Accept(FilledPosition);
     }
 
     /// <summary>Puts another state in place of all there is, at the next position, which it returns. For a store with no other writer.</summary>
@@ -227,6 +233,7 @@ internal abstract class SqlEventStore : IEventStore
             WriteSnapshot(Connection, position + 1, records, default);
             DropCovered(Connection, position + 1, default);
         });
+        Accept(position + 1);
         return position + 1;
     }
 
@@ -279,6 +286,17 @@ internal abstract class SqlEventStore : IEventStore
     }
 
     protected virtual void DisposeMore()
+    {
+    }
+
+    /// <summary>Everything up to the position is there and whole: it was read, or just written.</summary>
+    /// <exception cref="StoreDamagedException">It ought to be more.</exception>
+    protected virtual void Accept(long position)
+    {
+    }
+
+    /// <summary>Everything up to the position is stored.</summary>
+    protected virtual void Note(long position)
     {
     }
 

@@ -11,11 +11,12 @@ internal sealed class SqliteEventStore : SqlEventStore
     private const int CodeCorrupt = 11; // SQLITE_CORRUPT
     private const int CodeNotDatabase = 26; // SQLITE_NOTADB
     private const int CodeFull = 13; // SQLITE_FULL
+    private const int NoCheckpointOnClose = 1006; // SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE
 
     private readonly string _path;
     private readonly bool _forceEachCommit;
     private readonly bool _readOnly;
-    private FileStream? _lock;
+    private LockFile? _lock;
 
     static SqliteEventStore() => SQLitePCL.Batteries_V2.Init();
 
@@ -69,7 +70,6 @@ internal sealed class SqliteEventStore : SqlEventStore
         }
 
         base.Open();
-        MarkUsed();
     }
 
     protected override DbConnection Connect()
@@ -86,6 +86,7 @@ internal sealed class SqliteEventStore : SqlEventStore
             connection.Open();
             if (!_readOnly)
             {
+                KeepOnClose(connection, keep: true);
                 Execute(connection, null, "PRAGMA journal_mode=WAL");
                 Execute(connection, null, _forceEachCommit ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL");
                 SetMaxPages(connection);
@@ -108,6 +109,30 @@ internal sealed class SqliteEventStore : SqlEventStore
             throw Damaged("SQLite's integrity check fails");
         }
     }
+
+    // SQLite takes a damaged or missing WAL for one that ends early, and would go on without what stood behind.
+    protected override void Accept(long position)
+    {
+        if (_lock is null)
+        {
+            return;
+        }
+
+        if (position < _lock.Position)
+        {
+            throw Damaged($"{_lock.Position} batches were stored, and those behind {position} are gone; to go on without them, remove {Path.GetFileName(_path)}.lock");
+        }
+
+        Note(position);
+        KeepOnClose((SqliteConnection)Connection, keep: false);
+    }
+
+    // Without a forced commit a power failure may cost the last moments, and that is no damage.
+    protected override void Note(long position) => _lock?.Note(_forceEachCommit ? position : 0);
+
+    // A store that was not found whole is closed as it is: the last connection would otherwise move the WAL into the file.
+    private static void KeepOnClose(SqliteConnection connection, bool keep) =>
+        SQLitePCL.raw.sqlite3_db_config(connection.Handle, NoCheckpointOnClose, keep ? 1 : 0, out _);
 
     protected override void DisposeMore()
     {
@@ -143,16 +168,19 @@ internal sealed class SqliteEventStore : SqlEventStore
         try
         {
             Directory.CreateDirectory(Path.GetDirectoryName(_path)!);
-            var options = new FileStreamOptions { Mode = FileMode.OpenOrCreate, Access = FileAccess.ReadWrite, Share = FileShare.None, BufferSize = 0 };
             var data = new FileStreamOptions { Mode = FileMode.OpenOrCreate, Access = FileAccess.ReadWrite, Share = FileShare.ReadWrite, BufferSize = 0 };
             if (!OperatingSystem.IsWindows())
             {
-                options.UnixCreateMode = data.UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;
+                data.UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;
             }
 
             // A lock of our own beside the file: SQLite would let a second server in, and a backup must be let in.
-            _lock = new FileStream(_path + ".lock", options);
-            if (_lock.Length > 0 && File.Exists(_path) && new FileInfo(_path).Length == 0)
+            _lock = new LockFile(_path + ".lock");
+            if (!File.Exists(_path))
+            {
+                _lock.Forget();
+            }
+            else if (_lock.IsUsed && new FileInfo(_path).Length == 0)
             {
                 // SQLite would take it for a new one.
                 throw Damaged("the file is empty, and a server has kept its state in it");
@@ -167,24 +195,6 @@ internal sealed class SqliteEventStore : SqlEventStore
         catch (IOException e)
         {
             throw new StoreException(File.Exists(_path + ".lock") && _lock is null ? $"{_path} belongs to another running rendezvous, or cannot be opened: {e.Message}" : e.Message, e);
-        }
-    }
-
-    // An empty file is a new store only where there was none before.
-    private void MarkUsed()
-    {
-        if (_lock is not { Length: 0 })
-        {
-            return;
-        }
-
-        try
-        {
-            _lock.Write("Locked while a rendezvous server uses the store beside it. This text says that there is one.\n"u8);
-        }
-        catch (IOException e)
-        {
-            throw new StoreException(e.Message, e);
         }
     }
 

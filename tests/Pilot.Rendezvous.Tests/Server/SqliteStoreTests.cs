@@ -256,6 +256,7 @@ public sealed class SqliteStoreTests : IDisposable
     [InlineData("zeros")]
     [InlineData("half")]
     [InlineData("empty")]
+    [InlineData("older")]
     [InlineData("checksum")]
     [InlineData("batch")]
     [InlineData("snapshot")]
@@ -276,6 +277,17 @@ public sealed class SqliteStoreTests : IDisposable
             case "page": bytes.AsSpan(4096 * 3, 4096).Fill(0xAA); break;
             case "zeros": bytes.AsSpan().Clear(); break;
             case "half": bytes = bytes[..(bytes.Length / 2)]; break;
+            case "older": // as SQLite reads it when the WAL behind it is damaged or gone
+                using (var connection = new Microsoft.Data.Sqlite.SqliteConnection($"Data Source={Store};Pooling=False"))
+                {
+                    connection.Open();
+                    using var command = connection.CreateCommand();
+                    command.CommandText = "DELETE FROM registry_events WHERE position > 38";
+                    Assert.Equal(3, command.ExecuteNonQuery()); // 40 nodes, and the count of requests
+                }
+
+                bytes = File.ReadAllBytes(Store);
+                break;
             case "empty": bytes = []; break;
             case "header": bytes.AsSpan(0, 16).Fill(0x20); break;
             default:
@@ -301,6 +313,66 @@ public sealed class SqliteStoreTests : IDisposable
         Assert.Contains("is damaged", refused.Message, StringComparison.Ordinal);
         Assert.Contains("rendezvous restore BACKUP", refused.Message, StringComparison.Ordinal);
         Assert.Equal(bytes, File.ReadAllBytes(Store));
+    }
+
+    [Fact]
+    public void A_store_that_is_not_found_whole_keeps_its_wal_as_it_is()
+    {
+        string copy = Path.Combine(_directory, "copy.db");
+        using (var store = new SqliteEventStore(Store))
+        {
+            store.Open();
+            var state = new RegistryState(DateTimeOffset.UnixEpoch);
+            store.Load(state.Apply);
+            for (uint id = 1; id <= 20; id++)
+            {
+                Append(store, state, Registered(id));
+            }
+
+            // As a killed server leaves it.
+            File.Copy(Store, copy);
+            File.Copy(Store + "-wal", copy + "-wal");
+        }
+
+        File.Copy(Store + ".lock", copy + ".lock");
+
+        byte[] wal = File.ReadAllBytes(copy + "-wal");
+        wal.AsSpan(wal.Length - 1000, 500).Fill(0x55);
+        File.WriteAllBytes(copy + "-wal", wal);
+        byte[] data = File.ReadAllBytes(copy);
+        using (var store = new SqliteEventStore(copy))
+        {
+            store.Open();
+            StoreDamagedException refused = Assert.Throws<StoreDamagedException>(() => store.Load(_ => { }));
+            Assert.Contains("20 batches were stored, and those behind 19 are gone", refused.Message, StringComparison.Ordinal);
+        }
+
+        Assert.Equal(data, File.ReadAllBytes(copy));
+        Assert.Equal(wal, File.ReadAllBytes(copy + "-wal"));
+
+        // The operator decides.
+        File.Delete(copy + ".lock");
+        using var again = new SqliteEventStore(copy);
+        again.Open();
+        Assert.Equal(19, again.Load(_ => { }));
+    }
+
+    [Fact]
+    public void A_store_that_was_moved_away_is_not_missed()
+    {
+        for (int round = 0; round < 2; round++)
+        {
+            using (var store = new SqliteEventStore(Store))
+            {
+                store.Open();
+                var state = new RegistryState(DateTimeOffset.UnixEpoch);
+                _position = store.Load(state.Apply);
+                Assert.Equal(0, _position);
+                Append(store, state, Registered(1));
+            }
+
+            File.Delete(Store);
+        }
     }
 
     private static NodeRegistered Registered(uint id) =>
