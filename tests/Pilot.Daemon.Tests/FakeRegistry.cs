@@ -42,6 +42,9 @@ internal sealed class FakeRegistry : IAsyncDisposable
     /// <summary>Named to clients that ask, as a registry of ours does; null as a reference registry.</summary>
     public byte[]? Session { get; set; }
 
+    /// <summary>X25519 secret whose public half is named with the session; null as an older registry of ours.</summary>
+    public byte[]? ExchangeSecret { get; set; }
+
     /// <summary>Returns an answer instead of the usual one; an object without members means: no answer at all.</summary>
     public Func<JsonObject, JsonObject?>? Script { get; set; }
 
@@ -130,6 +133,12 @@ internal sealed class FakeRegistry : IAsyncDisposable
                     if (Session is not null)
                     {
                         hello["session"] = Convert.ToBase64String(Session);
+                        if (ExchangeSecret is not null)
+                        {
+                            var named = new byte[32];
+                            Pilot.Protocol.X25519.GetPublicKey(ExchangeSecret, named);
+                            hello["session_key"] = Convert.ToBase64String(named);
+                        }
                     }
 
                     await stream.WriteAsync(Frame(hello));

@@ -35,7 +35,10 @@ internal sealed record RegistryClientOptions
 internal sealed class RegistryClient(RegistryClientOptions options, ILogger logger)
 {
     private readonly Channel<Pending> _queue = Channel.CreateBounded<Pending>(new BoundedChannelOptions(options.MaxQueued) { SingleReader = true });
+    private static readonly TimeSpan RefusalNotice = TimeSpan.FromHours(1);
+
     private readonly object _gate = new();
+    private long? _refusalTold;
     private int _preferred;
     private bool _isBackingOff;
     private RegistryConnection? _connection;
@@ -120,6 +123,7 @@ internal sealed class RegistryClient(RegistryClientOptions options, ILogger logg
             {
                 await using var connection = await ConnectAsync(cancellation).ConfigureAwait(false);
                 Volatile.Write(ref _connection, connection);
+                connection.MacRefused = () => TellRefusal(connection.Address);
                 if (Greet is { } greet)
                 {
                     await greet(connection, cancellation).ConfigureAwait(false);
@@ -213,6 +217,18 @@ internal sealed class RegistryClient(RegistryClientOptions options, ILogger logg
                 throw;
             }
         }
+    }
+
+    // Once an hour at most: a man in the middle could cause it on every connection.
+    private void TellRefusal(string address)
+    {
+        if (_refusalTold is { } told && System.Diagnostics.Stopwatch.GetElapsedTime(told) < RefusalNotice)
+        {
+            return;
+        }
+
+        _refusalTold = System.Diagnostics.Stopwatch.GetTimestamp();
+        logger.LogWarning("registry at {Address} refused a request's MAC; this connection signs every request now. If it happens again, somebody may be changing what is sent", address);
     }
 
     private TimeSpan NextWait(TimeSpan wait)

@@ -23,9 +23,7 @@ internal sealed class RegistryConnection : IAsyncDisposable
     private TaskCompletionSource<RegistryAnswer>? _waiting;
     private Task _reader = Task.CompletedTask;
     private readonly string? _fingerprint;
-    private byte[]? _session;
-    private Identity? _identity;
-    private long _sequence;
+    private RequestSeal? _seal;
 
     private RegistryConnection(Socket socket, Stream stream, string address, string? fingerprint)
     {
@@ -80,12 +78,43 @@ internal sealed class RegistryConnection : IAsyncDisposable
     /// <summary>Gives the connection up: what waits for an answer is asked again on the next one. Any thread.</summary>
     public void Drop(string reason) => End(reason);
 
+    /// <summary>Called when the registry refused a MAC, and this connection signs every request from now on.</summary>
+    public Action? MacRefused { get; set; }
+
     /// <summary>From now on signed requests get the better signature, too: it covers the session that the registry named on this connection.</summary>
-    public void SignWith(Identity identity, byte[] session) => (_identity, _session) = (identity, session);
+    /// <param name="identity">Who signs.</param>
+    /// <param name="session">As the registry named it.</param>
+    /// <param name="serverKey">The registry's key for MACs; empty when it named none.</param>
+    public void SignWith(Identity identity, byte[] session, ReadOnlySpan<byte> serverKey)
+    {
+        _seal = new RequestSeal(identity, session, _fingerprint);
+        if (!serverKey.IsEmpty)
+        {
+            _seal.Offer(serverKey);
+        }
+    }
 
     /// <summary>Sends one request and waits for its answer. After a failure the connection is over.</summary>
     /// <exception cref="RegistryUnavailableException">Lost, or no answer in time.</exception>
     public async Task<RegistryAnswer> ExchangeAsync(RegistryRequest request, TimeSpan timeout, CancellationToken cancellation)
+    {
+        if (_seal is not { } seal || !request.IsSigned)
+        {
+            return await ExchangeAsync(request.Type, request.Frame, timeout, cancellation).ConfigureAwait(false);
+        }
+
+        var sent = seal.Seal(request);
+        var answer = await ExchangeAsync(request.Type, sent.Frame, timeout, cancellation).ConfigureAwait(false);
+        if (!seal.IsRefused(sent.Kind, answer))
+        {
+            return answer;
+        }
+
+        MacRefused?.Invoke();
+        return await ExchangeAsync(request.Type, seal.Seal(request).Frame, timeout, cancellation).ConfigureAwait(false);
+    }
+
+    private async Task<RegistryAnswer> ExchangeAsync(string type, ReadOnlyMemory<byte> frame, TimeSpan timeout, CancellationToken cancellation)
     {
         var waiting = new TaskCompletionSource<RegistryAnswer>(TaskCreationOptions.RunContinuationsAsynchronously);
         lock (_gate)
@@ -102,13 +131,13 @@ internal sealed class RegistryConnection : IAsyncDisposable
         limit.CancelAfter(timeout);
         try
         {
-            await _stream.WriteAsync(FrameOf(request), limit.Token).ConfigureAwait(false);
+            await _stream.WriteAsync(frame, limit.Token).ConfigureAwait(false);
             return await waiting.Task.WaitAsync(limit.Token).ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
         {
             End("timeout");
-            throw new RegistryUnavailableException($"registry at {Address} did not answer {request.Type} within {timeout.TotalSeconds:0} s");
+            throw new RegistryUnavailableException($"registry at {Address} did not answer {type} within {timeout.TotalSeconds:0} s");
         }
         catch (IOException exception)
         {
@@ -120,25 +149,6 @@ internal sealed class RegistryConnection : IAsyncDisposable
             End("cancelled");
             throw;
         }
-    }
-
-    private ReadOnlyMemory<byte> FrameOf(RegistryRequest request)
-    {
-        if (!request.IsSigned || _session is null)
-        {
-            return request.Frame;
-        }
-
-        var body = RequestProof.Sign(request.Frame.Span[sizeof(uint)..], _session, ++_sequence, _fingerprint, _identity!);
-        if (body.Length > RegistryRequests.MaxBody)
-        {
-            return request.Frame;
-        }
-
-        var frame = new byte[sizeof(uint) + body.Length];
-        BinaryPrimitives.WriteUInt32BigEndian(frame, (uint)body.Length);
-        body.CopyTo(frame, sizeof(uint));
-        return frame;
     }
 
     public async ValueTask DisposeAsync()

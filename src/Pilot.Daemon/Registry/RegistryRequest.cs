@@ -11,7 +11,11 @@ namespace Pilot.Daemon.Registry;
 /// <param name="Frame">The whole frame, written in one piece.</param>
 /// <param name="IsRepeatable">True when sending it twice does no harm, so that it may be repeated on a new connection (03 §2.4).</param>
 /// <param name="IsSigned">True when a registry of ours is to get the better signature with it (<see cref="Pilot.Protocol.Registry.RequestProof"/>).</param>
-internal sealed record RegistryRequest(string Type, ReadOnlyMemory<byte> Frame, bool IsRepeatable, bool IsSigned);
+internal sealed record RegistryRequest(string Type, ReadOnlyMemory<byte> Frame, bool IsRepeatable, bool IsSigned)
+{
+    /// <summary>The body without the reference's signature, for a registry that is shown something better.</summary>
+    public required ReadOnlyMemory<byte> Bare { get; init; }
+}
 
 /// <summary>Builds and signs the requests of one node (03 §4.2, §6).</summary>
 internal sealed class RegistryRequests(Identity identity)
@@ -103,8 +107,7 @@ internal sealed class RegistryRequests(Identity identity)
         json.WriteNumber("from_node_id"u8, NodeId);
         json.WriteNumber("to_node_id"u8, peer);
         json.WriteString("justification"u8, justification);
-        json.WriteString("signature"u8, Identity.SignText(Challenge.Handshake(NodeId, peer)));
-    }, isSigned: true);
+    }, isSigned: true, Challenge.Handshake(NodeId, peer));
 
     /// <summary>The extension of 03 §6.5: strangers learn nothing from it.</summary>
     public RegistryRequest RequestHandshakeByName(string hostname, string justification) => Build("request_handshake", false, json =>
@@ -112,22 +115,19 @@ internal sealed class RegistryRequests(Identity identity)
         json.WriteNumber("from_node_id"u8, NodeId);
         json.WriteString("to_hostname"u8, hostname);
         json.WriteString("justification"u8, justification);
-        json.WriteString("signature"u8, Identity.SignText(Challenge.HandshakeByName(NodeId, hostname)));
-    }, isSigned: true);
+    }, isSigned: true, Challenge.HandshakeByName(NodeId, hostname));
 
     public RegistryRequest Resolve(uint target) => Build("resolve", true, json =>
     {
         json.WriteNumber("node_id"u8, target);
         json.WriteNumber("requester_id"u8, NodeId);
-        json.WriteString("signature"u8, Identity.SignText(Challenge.Resolve(NodeId, target)));
-    }, isSigned: true);
+    }, isSigned: true, Challenge.Resolve(NodeId, target));
 
     public RegistryRequest ResolveHostname(string hostname) => Build("resolve_hostname", true, json =>
     {
         json.WriteString("hostname"u8, hostname);
         json.WriteNumber("requester_id"u8, NodeId);
-        json.WriteString("signature"u8, Identity.SignText(Challenge.ResolveHostname(NodeId, hostname)));
-    }, isSigned: true);
+    }, isSigned: true, Challenge.ResolveHostname(NodeId, hostname));
 
     /// <summary>The first request on a connection: a registry of ours names the session, others answer without it.</summary>
     public static RegistryRequest Hello() => Build("check_trust", true, json =>
@@ -151,23 +151,44 @@ internal sealed class RegistryRequests(Identity identity)
     {
         json.WriteNumber("node_id"u8, NodeId);
         write(json);
-        json.WriteString("signature"u8, Identity.SignText(challenge));
-    }, isSigned: true);
+    }, isSigned: true, challenge);
+
+    private RegistryRequest Build(string type, bool isRepeatable, Action<Utf8JsonWriter> write, bool isSigned, string challenge)
+    {
+        var bare = Write(type, write, null);
+        return new RegistryRequest(type, Frame(Write(type, write, Identity.SignText(challenge))), isRepeatable, isSigned) { Bare = bare };
+    }
 
     private static RegistryRequest Build(string type, bool isRepeatable, Action<Utf8JsonWriter> write, bool isSigned)
     {
+        var body = Write(type, write, null);
+        return new RegistryRequest(type, Frame(body), isRepeatable, isSigned) { Bare = body };
+    }
+
+    private static byte[] Write(string type, Action<Utf8JsonWriter> write, string? signature)
+    {
         var buffer = new ArrayBufferWriter<byte>(256);
-        buffer.Advance(sizeof(uint));
         using (var json = new Utf8JsonWriter(buffer))
         {
             json.WriteStartObject();
             json.WriteString("type"u8, type);
             write(json);
+            if (signature is not null)
+            {
+                json.WriteString("signature"u8, signature);
+            }
+
             json.WriteEndObject();
         }
 
-        var frame = buffer.WrittenSpan.ToArray();
-        BinaryPrimitives.WriteUInt32BigEndian(frame, (uint)(frame.Length - sizeof(uint)));
-        return new RegistryRequest(type, frame, isRepeatable, isSigned);
+        return buffer.WrittenSpan.ToArray();
+    }
+
+    private static byte[] Frame(byte[] body)
+    {
+        var frame = new byte[sizeof(uint) + body.Length];
+        BinaryPrimitives.WriteUInt32BigEndian(frame, (uint)body.Length);
+        body.CopyTo(frame, sizeof(uint));
+        return frame;
     }
 }

@@ -168,7 +168,8 @@ internal sealed class RegistrySession : IDisposable
             var hello = await Send(RegistryRequests.Hello(), cancellation).ConfigureAwait(false);
             if (hello.Error is null && StandardBase64.TryDecodeExact(hello.Text(RequestProof.SessionMember), session))
             {
-                connection.SignWith(_requests.Identity, session);
+                var serverKey = new byte[X25519.KeySize];
+                connection.SignWith(_requests.Identity, session, StandardBase64.TryDecodeExact(hello.Text(RequestMac.ServerKeyMember), serverKey) ? serverKey : default);
             }
 
             if (NodeId == 0)

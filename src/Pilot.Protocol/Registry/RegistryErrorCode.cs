@@ -6,6 +6,9 @@ public static class RegistryErrorCode
     /// <summary>Signature missing or wrong, or token wrong.</summary>
     public const string Unauthorized = "unauthorized";
 
+    /// <summary>The request's MAC does not count here (<see cref="RequestMac"/>): sign it. Nothing was done.</summary>
+    public const string SignatureNeeded = "signature_needed";
+
     /// <summary>The target is private and the requester has no right to it.</summary>
     public const string Private = "private";
 

@@ -51,6 +51,9 @@ public sealed class RegistryRequest
     /// <summary>Names of the members, in no order.</summary>
     public IReadOnlyCollection<string> Names => _members.Keys;
 
+    /// <summary>Copies the names of the members, in no order, into an array that is long enough.</summary>
+    internal void CopyNames(string[] names) => _members.Keys.CopyTo(names, 0);
+
     /// <summary>True when the member is present, whatever its type.</summary>
     public bool Has(string name) => _members.ContainsKey(name);
 

@@ -32,21 +32,32 @@ public static class RequestProof
 
     private static readonly byte[] Domain = Encoding.ASCII.GetBytes("pilot registry request 2\n");
 
+    private const int KeptBuffer = 16 * 1024; // bytes; larger ones are rare and not kept
+
+    [ThreadStatic]
+    private static ArrayBufferWriter<byte>? t_buffer;
+
     /// <summary>What is signed: domain, session, and all members but the signature itself by their names, each name and value (the JSON text as sent) behind its length.</summary>
     public static byte[] GetSignedBytes(ReadOnlySpan<byte> session, RegistryRequest request)
     {
+        ArrayBufferWriter<byte> bytes = Borrow();
+        Write(bytes, Domain, session, request, SignatureMember);
+        return bytes.WrittenSpan.ToArray();
+    }
+
+    /// <summary>True when the signature of a request is the identity's, over this session.</summary>
+    public static bool Verify(ReadOnlySpan<byte> publicKey, ReadOnlySpan<byte> session, RegistryRequest request)
+    {
         ArgumentNullException.ThrowIfNull(request);
-        ArgumentOutOfRangeException.ThrowIfNotEqual(session.Length, SessionSize);
-        var bytes = new ArrayBufferWriter<byte>(512);
-        bytes.Write(Domain);
-        bytes.Write(session);
-        foreach (string name in request.Names.Where(name => name != SignatureMember).Order(StringComparer.Ordinal))
+        Span<byte> signature = stackalloc byte[Ed25519.SignatureSize];
+        if (!StandardBase64.TryDecodeExact(request.GetString(SignatureMember), signature))
         {
-            Append(bytes, Encoding.UTF8.GetBytes(name));
-            Append(bytes, request.GetRaw(name).Span);
+            return false;
         }
 
-        return bytes.WrittenSpan.ToArray();
+        ArrayBufferWriter<byte> bytes = Borrow();
+        Write(bytes, Domain, session, request, SignatureMember);
+        return Ed25519.Verify(publicKey, bytes.WrittenSpan, signature);
     }
 
     /// <summary>Adds sequence number and signature to the body of a request.</summary>
@@ -55,10 +66,12 @@ public static class RequestProof
     /// <param name="sequence">Above that of every earlier request on the connection.</param>
     /// <param name="server">Pin of the server's certificate; null without TLS.</param>
     /// <param name="identity">Of the node that the request is about.</param>
-    public static byte[] Sign(ReadOnlySpan<byte> body, ReadOnlySpan<byte> session, long sequence, string? server, Identity identity)
+    /// <param name="macKey">The node's X25519 key of this connection, to be used for <see cref="RequestMac"/> from now on; empty for none.</param>
+    public static byte[] Sign(ReadOnlySpan<byte> body, ReadOnlySpan<byte> session, long sequence, string? server, Identity identity, ReadOnlySpan<byte> macKey = default)
     {
         ArgumentNullException.ThrowIfNull(identity);
-        byte[] numbered = Extend(body, string.Create(CultureInfo.InvariantCulture, $"\"{SequenceMember}\":{sequence}{(server is null ? "" : $",\"{ServerMember}\":\"{server}\"")}"));
+        string more = server is null ? "" : $",\"{ServerMember}\":\"{server}\"";
+        byte[] numbered = Number(body, sequence, macKey.IsEmpty ? more : $"{more},\"{RequestMac.NodeKeyMember}\":\"{Convert.ToBase64String(macKey)}\"");
         if (!RegistryRequest.TryParse(numbered, out RegistryRequest? request))
         {
             throw new ArgumentException("not a request", nameof(body));
@@ -69,7 +82,54 @@ public static class RequestProof
         return Extend(numbered, $"\"{SignatureMember}\":\"{Convert.ToBase64String(signature)}\"");
     }
 
-    private static byte[] Extend(ReadOnlySpan<byte> body, string members) => [.. body[..^1], (byte)',', .. Encoding.ASCII.GetBytes(members), (byte)'}'];
+    internal static byte[] Number(ReadOnlySpan<byte> body, long sequence, string more) =>
+        Extend(body, string.Create(CultureInfo.InvariantCulture, $"\"{SequenceMember}\":{sequence}{more}"));
+
+    internal static byte[] Extend(ReadOnlySpan<byte> body, string members) => [.. body[..^1], (byte)',', .. Encoding.ASCII.GetBytes(members), (byte)'}'];
+
+    /// <summary>An empty buffer of this thread, until the next call.</summary>
+    internal static ArrayBufferWriter<byte> Borrow()
+    {
+        if (t_buffer is null || t_buffer.Capacity > KeptBuffer)
+        {
+            t_buffer = new ArrayBufferWriter<byte>(1024);
+        }
+
+        t_buffer.ResetWrittenCount();
+        return t_buffer;
+    }
+
+    /// <summary>What a proof covers: a domain of its own, the session, and all members but the proof by their names.</summary>
+    internal static void Write(ArrayBufferWriter<byte> bytes, ReadOnlySpan<byte> domain, ReadOnlySpan<byte> session, RegistryRequest request, string proof)
+    {
+        ArgumentNullException.ThrowIfNull(request);
+        ArgumentOutOfRangeException.ThrowIfNotEqual(session.Length, SessionSize);
+        bytes.Write(domain);
+        bytes.Write(session);
+        int count = request.Names.Count;
+        string[] names = ArrayPool<string>.Shared.Rent(count);
+        request.CopyNames(names);
+        Array.Sort(names, 0, count, StringComparer.Ordinal);
+        for (int i = 0; i < count; i++)
+        {
+            if (names[i] != proof)
+            {
+                AppendName(bytes, names[i]);
+                Append(bytes, request.GetRaw(names[i]).Span);
+            }
+        }
+
+        ArrayPool<string>.Shared.Return(names, clearArray: true);
+    }
+
+    private static void AppendName(ArrayBufferWriter<byte> bytes, string name)
+    {
+        int room = sizeof(int) + Encoding.UTF8.GetMaxByteCount(name.Length);
+        Span<byte> to = bytes.GetSpan(room);
+        int length = Encoding.UTF8.GetBytes(name, to[sizeof(int)..]);
+        BinaryPrimitives.WriteInt32BigEndian(to, length);
+        bytes.Advance(sizeof(int) + length);
+    }
 
     private static void Append(ArrayBufferWriter<byte> bytes, ReadOnlySpan<byte> part)
     {

@@ -92,6 +92,9 @@ public sealed record CheckTrustResponse
     /// <summary>Standard base64, when asked for (see <see cref="RequestProof"/>).</summary>
     public string? Session { get; init; }
 
+    /// <summary>Standard base64, beside the session (see <see cref="RequestMac"/>).</summary>
+    public string? SessionKey { get; init; }
+
     /// <summary>Pair stored or network shared.</summary>
     public bool Trusted { get; init; }
 

@@ -18,6 +18,9 @@ internal sealed record Refusal(string Text, string Code, TimeSpan? RetryAfter = 
 
     public static Refusal Unauthorized(string text) => new(text, RegistryErrorCode.Unauthorized);
 
+    /// <summary>A MAC that does not count: the client signs the same request and sends it again.</summary>
+    public static Refusal SignatureNeeded { get; } = new($"{RequestProof.SignatureMember} required: the mac does not count for this request here", RegistryErrorCode.SignatureNeeded);
+
     /// <summary>What the client reads.</summary>
     public static string Mask(string text)
     {

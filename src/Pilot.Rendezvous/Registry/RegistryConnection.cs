@@ -37,7 +37,10 @@ public sealed class RegistryConnection
     /// <summary>What fresh signatures of this connection cover; null until the client asked for it.</summary>
     internal UInt128? Session { get; private set; }
 
-    /// <summary>Number of the last request with a valid fresh signature.</summary>
+    /// <summary>The server's key that was named with the session: it stays when the process takes a new one for others.</summary>
+    internal ExchangeKey? Exchange { get; private set; }
+
+    /// <summary>Number of the last request with a valid fresh signature or MAC.</summary>
     internal long LastSequence { get; set; } = long.MinValue;
 
     /// <summary>Set when the peer is a standby that may follow this registry: from then on the connection carries snapshots.</summary>
@@ -59,13 +62,14 @@ public sealed class RegistryConnection
     internal DateTimeOffset RegisteredAt { get; set; }
 
     /// <summary>The session, made on first use. Unguessable, and never the same twice.</summary>
-    internal UInt128 OpenSession()
+    internal UInt128 OpenSession(ExchangeKey exchange)
     {
         Span<byte> bytes = stackalloc byte[RequestProof.SessionSize];
         if (Session is null)
         {
             RandomNumberGenerator.Fill(bytes);
             Session = BinaryPrimitives.ReadUInt128BigEndian(bytes);
+            Exchange = exchange;
         }
 
         return Session.Value;

@@ -48,6 +48,26 @@ internal sealed class LoadClient : IDisposable
         }
     }
 
+    /// <summary>Sends one frame and waits for its answer's body. Nothing else may be under way.</summary>
+    public byte[] Call(ReadOnlySpan<byte> frame)
+    {
+        Socket.Send(frame);
+        var prefix = new byte[sizeof(uint)];
+        ReceiveExactly(prefix);
+        var body = new byte[BinaryPrimitives.ReadUInt32BigEndian(prefix)];
+        ReceiveExactly(body);
+        return body;
+    }
+
+    private void ReceiveExactly(Span<byte> to)
+    {
+        while (!to.IsEmpty)
+        {
+            var received = Socket.Receive(to);
+            to = received > 0 ? to[received..] : throw new BenchmarkException("the server closed a connection");
+        }
+    }
+
     /// <summary>Reads what is there and hands the time of each answered request (ticks of the stopwatch) to a sink. Returns the number of answers.</summary>
     public int Receive(List<long>? latencies)
     {

@@ -11,40 +11,43 @@ namespace Pilot.Benchmarks.Rendezvous;
 internal readonly record struct LoadResult(double PerSecond, double P50, double P99, double Worst, long Errors)
 {
     public string? LastError { get; init; }
+
+    /// <summary>99th percentile in milliseconds of how late the generator sent, which is part of the times above.</summary>
+    public double LateP99 { get; init; }
 }
 
-/// <summary>Drives many connections from few threads.</summary>
+/// <summary>Drives many connections from few threads, so that little of the machine goes to the generator.</summary>
 internal static class LoadDriver
 {
+    private const int BatchBytes = 64 * 1024;
     private static readonly TimeSpan AnswerPatience = TimeSpan.FromSeconds(20);
 
+    // The generator sleeps this long between two looks: what is due meanwhile goes out late by that much at most, and it does not take a processor of its own.
+    private static readonly TimeSpan Step = TimeSpan.FromMicroseconds(250);
+
+    private delegate long Work(List<LoadClient> clients, List<RequestSource> sources, Samples samples, long end);
+
     /// <summary>As many requests as the server answers: every connection keeps <paramref name="depth"/> requests under way.</summary>
-    public static LoadResult Saturate(IReadOnlyList<LoadClient> clients, IReadOnlyList<byte[]> frames, int depth, TimeSpan time, int threads) =>
-        Run(clients, frames, threads, time, (part, requests, latencies, end) =>
+    public static LoadResult Saturate(IReadOnlyList<LoadClient> clients, IReadOnlyList<RequestSource> sources, int depth, TimeSpan time, int threads) =>
+        Run(clients, sources, threads, time, (part, requests, samples, end) =>
         {
-            long answers = 0;
-            foreach (var (client, frame) in part.Zip(requests))
+            var batch = new byte[BatchBytes];
+            for (var i = 0; i < part.Count; i++)
             {
-                for (var i = 0; i < depth; i++)
-                {
-                    client.Send(frame, 1, Stopwatch.GetTimestamp());
-                }
+                SendBatch(part[i], requests[i], depth, batch);
             }
 
-            var of = part.Select((c, i) => (c.Socket, i)).ToDictionary(p => p.Socket, p => p.i);
+            using var sockets = new ReadySockets(part);
+            var ready = new List<int>();
+            long answers = 0;
             while (Stopwatch.GetTimestamp() < end)
             {
-                var ready = part.Select(c => c.Socket).ToList();
-                System.Net.Sockets.Socket.Select(ready, null, null, 100_000);
-                foreach (var socket in ready)
+                sockets.Wait(100, ready);
+                foreach (var index in ready)
                 {
-                    var index = of[socket];
-                    var done = part[index].Receive(latencies);
+                    var done = part[index].Receive(samples.Latencies);
                     answers += done;
-                    for (var i = 0; i < done; i++)
-                    {
-                        part[index].Send(requests[index], 1, Stopwatch.GetTimestamp());
-                    }
+                    SendBatch(part[index], requests[index], done, batch);
                 }
             }
 
@@ -52,13 +55,14 @@ internal static class LoadDriver
         });
 
     /// <summary>A fixed rate whatever the server does: requests are due at even distances, and wait in line when it is late.</summary>
-    public static LoadResult Pace(IReadOnlyList<LoadClient> clients, IReadOnlyList<byte[]> frames, double perSecond, TimeSpan time, int threads) =>
-        Run(clients, frames, threads, time, (part, requests, latencies, end) =>
+    public static LoadResult Pace(IReadOnlyList<LoadClient> clients, IReadOnlyList<RequestSource> sources, double perSecond, TimeSpan time, int threads) =>
+        Run(clients, sources, threads, time, (part, requests, samples, end) =>
         {
             var start = Stopwatch.GetTimestamp();
             var distance = Stopwatch.Frequency / (perSecond / threads);
             long sent = 0, answers = 0;
-            var of = part.Select((c, i) => (c.Socket, i)).ToDictionary(p => p.Socket, p => p.i);
+            using var sockets = new ReadySockets(part);
+            var ready = new List<int>();
             while (true)
             {
                 var now = Stopwatch.GetTimestamp();
@@ -70,25 +74,36 @@ internal static class LoadDriver
                 for (var due = start + (long)(sent * distance); due <= now; due = start + (long)(++sent * distance))
                 {
                     var index = (int)(sent % part.Count);
-                    part[index].Send(requests[index], 1, due);
+                    samples.Lateness.Add(Stopwatch.GetTimestamp() - due);
+                    part[index].Send(requests[index].Next(), 1, due);
                 }
 
-                var ready = part.Where(c => c.Outstanding > 0).Select(c => c.Socket).ToList();
-                if (ready.Count > 0)
+                sockets.Wait(0, ready);
+                foreach (var index in ready)
                 {
-                    System.Net.Sockets.Socket.Select(ready, null, null, 500);
-                    foreach (var socket in ready)
-                    {
-                        answers += part[of[socket]].Receive(latencies);
-                    }
+                    answers += part[index].Receive(samples.Latencies);
                 }
+
+                ReadySockets.Sleep(Step);
             }
         });
 
-    private static LoadResult Run(
-        IReadOnlyList<LoadClient> clients, IReadOnlyList<byte[]> frames, int threads, TimeSpan time, Func<List<LoadClient>, List<byte[]>, List<long>, long, long> work)
+    private static void SendBatch(LoadClient client, RequestSource source, int count, byte[] batch)
     {
-        var latencies = Enumerable.Range(0, threads).Select(_ => new List<long>(1 << 21)).ToArray();
+        var filled = 0;
+        for (var i = 0; i < count; i++)
+        {
+            var frame = source.Next();
+            frame.CopyTo(batch.AsSpan(filled));
+            filled += frame.Length;
+        }
+
+        client.Send(batch.AsSpan(0, filled), count, Stopwatch.GetTimestamp());
+    }
+
+    private static LoadResult Run(IReadOnlyList<LoadClient> clients, IReadOnlyList<RequestSource> sources, int threads, TimeSpan time, Work work)
+    {
+        var samples = Enumerable.Range(0, threads).Select(_ => new Samples()).ToArray();
         var answers = new long[threads];
         var errors = clients.Sum(c => c.Errors);
         var start = Stopwatch.GetTimestamp();
@@ -99,7 +114,7 @@ internal static class LoadDriver
             try
             {
                 var part = clients.Where((_, i) => i % threads == t).ToList();
-                answers[t] = work(part, frames.Where((_, i) => i % threads == t).ToList(), latencies[t], end);
+                answers[t] = work(part, sources.Where((_, i) => i % threads == t).ToList(), samples[t], end);
             }
             catch (Exception e) when (e is BenchmarkException or System.Net.Sockets.SocketException)
             {
@@ -115,12 +130,26 @@ internal static class LoadDriver
 
         var seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
         Drain(clients);
-        var all = latencies.SelectMany(l => l).Order().ToArray();
-        double At(double part) => all.Length == 0 ? 0 : all[Math.Min(all.Length - 1, (int)(all.Length * part))] * 1000.0 / Stopwatch.Frequency;
-        return new LoadResult(answers.Sum() / seconds, At(0.5), At(0.99), At(1), clients.Sum(c => c.Errors) - errors)
+        var all = samples.SelectMany(s => s.Latencies).Order().ToArray();
+        var late = samples.SelectMany(s => s.Lateness).Order().ToArray();
+        return new LoadResult(answers.Sum() / seconds, At(all, 0.5), At(all, 0.99), At(all, 1), clients.Sum(c => c.Errors) - errors)
         {
+            LateP99 = At(late, 0.99),
             LastError = clients.Select(c => c.LastError).FirstOrDefault(e => e is not null),
         };
+    }
+
+    private static double At(long[] sorted, double part) =>
+        sorted.Length == 0 ? 0 : sorted[Math.Min(sorted.Length - 1, (int)(sorted.Length * part))] * 1000.0 / Stopwatch.Frequency;
+
+    private sealed class Samples
+    {
+        private const int Expected = 1 << 21; // so that nothing is copied while it counts
+
+        public List<long> Latencies { get; } = new(Expected);
+
+        /// <summary>How late the generator itself was: between the moment at which a request was due and its sending.</summary>
+        public List<long> Lateness { get; } = new(Expected);
     }
 
     private static void Drain(IReadOnlyList<LoadClient> clients)

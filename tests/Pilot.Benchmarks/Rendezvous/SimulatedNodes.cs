@@ -60,6 +60,28 @@ internal sealed class SimulatedNodes
         return _identities.Length / Stopwatch.GetElapsedTime(start).TotalSeconds;
     }
 
+    public (uint Id, Identity Identity) this[int node] => (_ids[node], _identities[node]);
+
+    /// <summary>Takes the ids of an earlier run, from a file; false when there is none for this many nodes.</summary>
+    public bool TryLoad(string file)
+    {
+        var bytes = File.Exists(file) ? File.ReadAllBytes(file) : [];
+        if (bytes.Length != _ids.Length * sizeof(uint))
+        {
+            return false;
+        }
+
+        Buffer.BlockCopy(bytes, 0, _ids, 0, bytes.Length);
+        return true;
+    }
+
+    public void Save(string file)
+    {
+        var bytes = new byte[_ids.Length * sizeof(uint)];
+        Buffer.BlockCopy(_ids, 0, bytes, 0, bytes.Length);
+        File.WriteAllBytes(file, bytes);
+    }
+
     public byte[] Heartbeat(int node) =>
         Frame($"{{\"type\":\"heartbeat\",\"node_id\":{_ids[node]},\"signature\":\"{_identities[node].SignText($"heartbeat:{_ids[node]}")}\"}}");
 

@@ -402,6 +402,7 @@ internal sealed record FuzzTarget(string Name, int Inputs, byte[][] Corpus, Acti
         byte[] own = [.. Enumerable.Repeat((byte)5, 32)];
         Require(!X25519.TryAgree(own, bytes, shared) || bytes.Length == 32);
         TunnelKey.TryDerive(own, bytes, shared);
+        Require(!RequestMac.TryDeriveKey(own, own, bytes, isServer: true, new byte[16], own, shared) || bytes.Length == 32);
     }
 
     private static void Require(bool condition, [System.Runtime.CompilerServices.CallerArgumentExpression(nameof(condition))] string text = "")

@@ -71,7 +71,7 @@ internal sealed partial class RegistryCore
     // A registration is signed by the key that it brings, known or not.
     private SignatureTask FindRegistrant(RegistryConnection connection, RegistryRequest request)
     {
-        if (FindFresh(connection, request) is not { } fresh || !TryReadKey(request.GetString("public_key"), out PublicKey key, out string? alias, out _))
+        if (FindFresh(connection, request, null) is not { } fresh || !TryReadKey(request.GetString("public_key"), out PublicKey key, out string? alias, out _))
         {
             return default;
         }
@@ -80,19 +80,34 @@ internal sealed partial class RegistryCore
         return fresh with { Signer = signer, Key = key };
     }
 
-    // The better signature, when the request has one: null when it has none.
-    private SignatureTask? FindFresh(RegistryConnection connection, RegistryRequest request)
+    // The better signature or the MAC of a request: null when it has neither. The strongest form that is there alone counts: a wrong one is not made good by
+    // a weaker one beside it, and a MAC beside a signature is a member like any other.
+    private SignatureTask? FindFresh(RegistryConnection connection, RegistryRequest request, NodeRecord? signer)
     {
-        if (!Has(RegistryPolicy.FreshSignatures) || connection.Session is not { } session || !request.HasString(RequestProof.SignatureMember))
+        if (!Has(RegistryPolicy.FreshSignatures) || connection.Session is not { } session)
+        {
+            return null;
+        }
+
+        bool signed = request.HasString(RequestProof.SignatureMember);
+        if (!signed && !request.HasString(RequestMac.Member))
         {
             return null;
         }
 
         string server = request.GetString(RequestProof.ServerMember);
         bool meant = server.Length == 0 || _options.ServerFingerprint.Length == 0 || server == _options.ServerFingerprint;
-        return meant && request.TryGetInteger(RequestProof.SequenceMember, out long sequence) && sequence > connection.LastSequence
-            ? new SignatureTask { Fresh = new FreshSignature(request, session, request.GetString(RequestProof.SignatureMember)) }
-            : new SignatureTask { Known = SignatureState.Invalid };
+        bool current = meant && request.TryGetInteger(RequestProof.SequenceMember, out long sequence) && sequence > connection.LastSequence;
+        if (signed)
+        {
+            return current
+                ? new SignatureTask { Fresh = new FreshSignature(request, session, MacOffer.Read(request, connection.Exchange!)) }
+                : new SignatureTask { Known = SignatureState.Invalid };
+        }
+
+        return current && RequestMac.Covers(request.Type) && signer?.Mac is { } key && key.Session == session
+            ? new SignatureTask { Mac = new MacProof(request, key) }
+            : new SignatureTask { Known = SignatureState.MacRefused };
     }
 
     private SignatureTask FindSignature(RegistryConnection connection, RegistryRequest request)
@@ -129,7 +144,8 @@ internal sealed partial class RegistryCore
                 return IsByName(request)
                     ? Task(connection, request, from, Challenge.HandshakeByName(from, request.GetString("to_hostname")))
                     : Task(connection, request, from, Challenge.Handshake(from, request.GetUInt32("to_node_id")));
-            case "resolve_hostname" when request.HasString("signature") && Has(RegistryPolicy.RequesterIdentity):
+            case "resolve_hostname" when Has(RegistryPolicy.RequesterIdentity)
+                && (request.HasString("signature") || request.HasString(RequestProof.SignatureMember) || request.HasString(RequestMac.Member)):
                 uint asker = request.GetUInt32("requester_id");
                 return Task(connection, request, asker, Challenge.ResolveHostname(asker, request.GetString("hostname")));
             default:
@@ -148,7 +164,7 @@ internal sealed partial class RegistryCore
             return default;
         }
 
-        if (FindFresh(connection, request) is { } fresh)
+        if (FindFresh(connection, request, node) is { } fresh)
         {
             return fresh with { Signer = signer, Key = node.Key };
         }

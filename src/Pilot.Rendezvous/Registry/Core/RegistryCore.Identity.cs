@@ -22,6 +22,10 @@ internal sealed partial class RegistryCore
         {
             RemovePresence(node, connection);
             Touch(node);
+            if (State.Nodes.TryGetValue(node, out NodeRecord? record) && record.Mac?.Session == connection.Session)
+            {
+                record.Mac = null;
+            }
         }
 
         RemovePresence(connection.RegisteredNode, connection);
@@ -86,6 +90,7 @@ internal sealed partial class RegistryCore
         if (!turn.Connection.IsClosed && turn.Connection.Prove(node.Id, node.Key))
         {
             AddPresence(node.Id, turn.Connection);
+            node.Mac = turn.Verdict.NewMac ?? node.Mac;
         }
 
         node.ProofIp = turn.Connection.Source.Ip;

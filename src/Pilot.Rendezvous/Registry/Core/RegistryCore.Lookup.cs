@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using Pilot.Protocol.Registry;
 
 namespace Pilot.Rendezvous.Registry;
@@ -121,20 +122,16 @@ internal sealed partial class RegistryCore
         uint peerId = turn.Request.GetUInt32("peer_id");
         bool trusted = Trusts(turn.NodeId, peerId)
             || (State.TryGetLive(turn.NodeId, out NodeRecord? node) && State.TryGetLive(peerId, out NodeRecord? peer) && RegistryState.ShareNetwork(node, peer));
-        return new CheckTrustResponse { Trusted = trusted, Session = SessionFor(turn) };
+        var answer = new CheckTrustResponse { Trusted = trusted };
+        return Has(RegistryPolicy.FreshSignatures) && turn.Request.GetBoolean(RequestProof.SessionWantedMember) ? NameSession(turn, answer) : answer;
     }
 
     // Named where a client can ask for it before it has an id, and where a reference server answers without harm.
-    private string? SessionFor(Turn turn)
+    private CheckTrustResponse NameSession(Turn turn, CheckTrustResponse answer)
     {
-        if (!Has(RegistryPolicy.FreshSignatures) || !turn.Request.GetBoolean(RequestProof.SessionWantedMember))
-        {
-            return null;
-        }
-
         Span<byte> bytes = stackalloc byte[RequestProof.SessionSize];
-        System.Buffers.Binary.BinaryPrimitives.WriteUInt128BigEndian(bytes, turn.Connection.OpenSession());
-        return Convert.ToBase64String(bytes);
+        BinaryPrimitives.WriteUInt128BigEndian(bytes, turn.Connection.OpenSession(_exchange.At(turn.Now)));
+        return answer with { Session = Convert.ToBase64String(bytes), SessionKey = turn.Connection.Exchange!.PublicText };
     }
 
     private object Punch(Turn turn)

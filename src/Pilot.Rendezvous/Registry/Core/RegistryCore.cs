@@ -12,6 +12,7 @@ internal sealed partial class RegistryCore
 {
     private RegistryOptions _options;
     private byte[] _adminToken;
+    private readonly ExchangeKeys _exchange = new();
     private readonly Dictionary<string, Func<Turn, object>> _handlers;
 
     public RegistryCore(RegistryOptions options, DateTimeOffset now)
@@ -114,10 +115,20 @@ internal sealed partial class RegistryCore
             return Refuse(connection, request, admission.Refusal);
         }
 
+        if (verdict.Mac is { } mac && State.Nodes.GetValueOrDefault(verdict.Signer)?.Mac != mac)
+        {
+            verdict = verdict with { State = SignatureState.MacRefused }; // worthless since it was verified: another key, deregistered, offered anew elsewhere
+        }
+
         var turn = new Turn(now, connection, request, verdict, CheckAdminToken(request)) { RegisterRetryAfter = admission.RegisterRetryAfter };
         if (AcceptIdentity(turn) is { } limited)
         {
             return Refuse(connection, request, limited);
+        }
+
+        if (verdict.State == SignatureState.MacRefused)
+        {
+            return Refuse(connection, request, Refusal.SignatureNeeded);
         }
 
         Commit(turn);

@@ -30,6 +30,7 @@ internal sealed class NodeRecord
             field = value;
             HeartbeatSignature = null;
             PollSignature = null;
+            Mac = null;
         }
     }
 
@@ -117,6 +118,10 @@ internal sealed class NodeRecord
     [JsonIgnore]
     public byte[]? PollSignature { get; set; }
 
+    /// <summary>Key for the MACs of the connection on which the node last offered one; gone with its Ed25519 key, its registration, and the connection.</summary>
+    [JsonIgnore]
+    public MacKey? Mac { get; set; }
+
     public void ClearAttributes()
     {
         Public = false;
@@ -130,5 +135,6 @@ internal sealed class NodeRecord
         KeyExpires = null;
         Proven = false;
         SignsFresh = false;
+        Mac = null;
     }
 }

@@ -100,6 +100,7 @@ internal sealed partial class RegistryState
                 node.ProofIp = known.ProofIp;
                 node.ProofAt = known.ProofAt;
                 node.ConnectedElsewhere = known.ConnectedElsewhere;
+                node.Mac = node.SignsFresh && known.KeyCreated == node.KeyCreated ? known.Mac : null; // not across a deregistration
             }
         }
 
