@@ -332,6 +332,7 @@ internal sealed record FuzzTarget(string Name, int Inputs, byte[][] Corpus, Acti
             return;
         }
 
+        Require(!RequestMac.Verify(new byte[32], new byte[16], request!));
         foreach (string name in new[] { "type", "node_id", "signature", "tags", "lan_addrs", "public", "polo_score", "hostname" })
         {
             _ = (request!.GetString(name), request.GetBoolean(name), request.GetUInt32(name), request.GetUInt16(name));
