@@ -97,6 +97,9 @@ public sealed record StatusData
 
     /// <summary>Bytes of managed memory allocated since the start: with the packet counters of <c>info</c>, the garbage per packet.</summary>
     public long AllocatedBytes { get; init; }
+
+    /// <summary>The part of it that the thread which handles packets and streams allocated.</summary>
+    public long LoopAllocatedBytes { get; init; }
 }
 
 /// <summary>Answer of <c>health</c> (08 §4.2).</summary>

@@ -41,7 +41,8 @@ internal sealed partial class CommandHandler
     private async Task<CommandOutcome> StatusAsync(IpcRequest request)
     {
         var counters = context.Host.LastCounters;
-        var (nat, isAnswering) = await context.Host.Loop.AskAsync(() => (context.Host.Node.Nat, context.Host.Node.IsBeaconAnswering)).ConfigureAwait(false);
+        var (nat, isAnswering, loopAllocated) = await context.Host.Loop.AskAsync(() =>
+            (context.Host.Node.Nat, context.Host.Node.IsBeaconAnswering, GC.GetAllocatedBytesForCurrentThread())).ConfigureAwait(false);
         var session = context.Session;
         return Success(request, new StatusData
         {
@@ -65,7 +66,8 @@ internal sealed partial class CommandHandler
             NatType = NatType(nat),
             BeaconAnswering = context.Settings.Beacons.Count > 0 ? isAnswering : null,
             PortMapping = PortMapping(),
-            AllocatedBytes = GC.GetTotalAllocatedBytes(),
+            AllocatedBytes = GC.GetTotalAllocatedBytes(precise: true),
+            LoopAllocatedBytes = loopAllocated,
         }, IpcJson.Context.StatusData);
     }
 

@@ -18,6 +18,7 @@ internal sealed partial class NodeHost
 
     private static readonly TimeSpan CounterInterval = TimeSpan.FromSeconds(1);
     private bool _isCountingSoon;
+    private Action? _count; // made once: the timer is set every second of a transfer
     private EngineCounters _counters = new(0, 0, 0, 0, 0, 0, 0, 0, 0);
 
     /// <summary>Numbers at most a second old. From any thread.</summary>
@@ -29,11 +30,13 @@ internal sealed partial class NodeHost
         if (!_isCountingSoon)
         {
             _isCountingSoon = true;
-            Loop.StartTimer(CounterInterval, () =>
-            {
-                _isCountingSoon = false;
-                Volatile.Write(ref _counters, Counters());
-            });
+            Loop.StartTimer(CounterInterval, _count ??= Count);
+        }
+
+        void Count()
+        {
+            _isCountingSoon = false;
+            Volatile.Write(ref _counters, Counters());
         }
     }
 

@@ -20,6 +20,7 @@ internal sealed partial class RestingMemory(EventLoop loop, TimeSpan quiet, Acti
     private long _seen;
     private long _allocated;
     private bool _isWatching;
+    private Action? _look; // made once
 
     /// <summary>Something happened.</summary>
     public void Note()
@@ -35,7 +36,7 @@ internal sealed partial class RestingMemory(EventLoop loop, TimeSpan quiet, Acti
     private void Watch()
     {
         _seen = _events;
-        loop.StartTimer(quiet, Look);
+        loop.StartTimer(quiet, _look ??= Look);
     }
 
     private void Look()

@@ -52,7 +52,7 @@ public enum NatType : byte
 /// <param name="BindingLifetime">The longest silence after which a mapping was still alive; null if not measured.</param>
 /// <param name="EndpointV4">Our outside IPv4 endpoint, if a beacon told it.</param>
 /// <param name="EndpointV6">Our outside IPv6 endpoint, if a beacon told it.</param>
-public sealed record NatReport(
+public readonly record struct NatReport(
     NatType Type,
     NatBehavior Mapping,
     NatBehavior Filtering,

@@ -6,7 +6,13 @@ namespace Pilot.Engine.Streams;
 internal sealed class ArrayShelf<T>
     where T : unmanaged
 {
-    private readonly Stack<T[]>?[] _byLength = new Stack<T[]>?[31];
+    private readonly Row?[] _byLength = new Row?[31];
+
+    private sealed class Row
+    {
+        public readonly Stack<T[]> Free = new();
+        public int Least, LeastBefore; // fewest that lay here since the last Trim, and in the interval before
+    }
 
     /// <summary>Arrays that lie here.</summary>
     public int Count { get; private set; }
@@ -15,31 +21,40 @@ internal sealed class ArrayShelf<T>
     public T[] Rent(int length)
     {
         int shift = BitOperations.Log2(BitOperations.RoundUpToPowerOf2((uint)length));
-        if (_byLength[shift] is not { Count: > 0 } free)
+        if (_byLength[shift] is not { Free.Count: > 0 } row)
         {
             return new T[1 << shift];
         }
         Count--;
-        return free.Pop();
+        T[] array = row.Free.Pop();
+        row.Least = Math.Min(row.Least, row.Free.Count);
+        return array;
     }
 
     /// <summary>Takes an array back that was rented here.</summary>
     public void Return(T[] array)
     {
-        (_byLength[BitOperations.Log2((uint)array.Length)] ??= new()).Push(array);
+        (_byLength[BitOperations.Log2((uint)array.Length)] ??= new()).Free.Push(array);
         Count++;
     }
 
-    /// <summary>Leaves half of what lies here to the garbage collector.</summary>
+    /// <summary>Leaves to the garbage collector what the last two intervals between calls did not need. What a transfer takes now and then stays.</summary>
     public void Trim()
     {
-        foreach (Stack<T[]>? free in _byLength)
+        foreach (Row? row in _byLength)
         {
-            for (int left = (free?.Count ?? 0) / 2; free?.Count > left;)
+            if (row is null)
             {
-                free.Pop();
-                Count--;
+                continue;
             }
+            int unused = Math.Min(row.Least, row.LeastBefore);
+            for (int i = 0; i < unused; i++)
+            {
+                row.Free.Pop();
+            }
+            Count -= unused;
+            row.LeastBefore = row.Least - unused;
+            row.Least = row.Free.Count;
         }
     }
 }

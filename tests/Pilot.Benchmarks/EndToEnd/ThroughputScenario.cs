@@ -67,27 +67,24 @@ internal sealed class ThroughputScenario(BenchmarkNetwork network, BenchmarkRepo
         {
             var perStream = (long)(_bytesPerSecond * SteadySeconds) / streams;
             var sink = await _b.SinkAsync(Port, streams, perStream, Patience).ConfigureAwait(false);
-            var before = await UsageAsync().ConfigureAwait(false);
             var question = await AllocatedAsync().ConfigureAwait(false);
             question = await AllocatedAsync().ConfigureAwait(false) - question;
-            var start = Stopwatch.GetTimestamp();
             var source = _a.SourceAsync(network.B.Address, Port, streams, perStream, Patience);
             await Task.Delay(TimeSpan.FromSeconds(SteadySeconds / 4)).ConfigureAwait(false);
-            var from = Stopwatch.GetTimestamp();
+            var packets = await PacketsAsync().ConfigureAwait(false);
             var allocated = await AllocatedAsync().ConfigureAwait(false);
             await Task.Delay(TimeSpan.FromSeconds(SteadySeconds / 3)).ConfigureAwait(false);
-            var window = Stopwatch.GetElapsedTime(from);
             allocated = await AllocatedAsync().ConfigureAwait(false) - allocated - question;
+            packets = await PacketsAsync().ConfigureAwait(false) - packets;
             if (source.IsCompleted)
             {
                 throw new BenchmarkException("the transfer was over before its garbage was counted");
             }
 
             await Task.WhenAll(sink, source).ConfigureAwait(false);
-            var share = window / Stopwatch.GetElapsedTime(start);
-            var after = await UsageAsync().ConfigureAwait(false);
-            var packets = (after.SentByA + after.SentByB - before.SentByA - before.SentByB) * share;
-            report.Add($"steady{(streams == 1 ? string.Empty : $"_{streams}")}_alloc_bytes_per_packet", $"{streams} streams, garbage of both daemons in the middle", "B/packet", allocated / packets);
+            var key = streams == 1 ? "steady" : $"steady_{streams}";
+            report.Add($"{key}_alloc_bytes_per_packet", $"{streams} streams, garbage of both daemons in the middle", "B/packet", (double)allocated.All / packets);
+            report.Add($"{key}_loop_alloc_bytes_per_packet", $"{streams} streams, garbage of the threads with packets and streams", "B/packet", (double)allocated.Loops / packets);
         }
     }
 
@@ -130,11 +127,26 @@ internal sealed class ThroughputScenario(BenchmarkNetwork network, BenchmarkRepo
     {
         var a = await network.A.Client.GetInfoAsync().ConfigureAwait(false);
         var b = await network.B.Client.GetInfoAsync().ConfigureAwait(false);
-        return new Usage(ProcessUsage.CpuSeconds(network.A.Pid) + ProcessUsage.CpuSeconds(network.B.Pid), a.PktsSent, b.PktsSent, await AllocatedAsync().ConfigureAwait(false));
+        return new Usage(ProcessUsage.CpuSeconds(network.A.Pid) + ProcessUsage.CpuSeconds(network.B.Pid), a.PktsSent, b.PktsSent, (await AllocatedAsync().ConfigureAwait(false)).All);
     }
 
-    private async Task<long> AllocatedAsync() =>
-        (await network.A.Client.GetStatusAsync().ConfigureAwait(false)).AllocatedBytes + (await network.B.Client.GetStatusAsync().ConfigureAwait(false)).AllocatedBytes;
+    private async Task<Allocated> AllocatedAsync()
+    {
+        var a = await network.A.Client.GetStatusAsync().ConfigureAwait(false);
+        var b = await network.B.Client.GetStatusAsync().ConfigureAwait(false);
+        return new Allocated(a.AllocatedBytes + b.AllocatedBytes, a.LoopAllocatedBytes + b.LoopAllocatedBytes);
+    }
+
+    private async Task<long> PacketsAsync() =>
+        (await network.A.Client.GetInfoAsync().ConfigureAwait(false)).PktsSent + (await network.B.Client.GetInfoAsync().ConfigureAwait(false)).PktsSent;
+
+    /// <summary>Managed bytes of both daemons so far.</summary>
+    /// <param name="All">Of all threads.</param>
+    /// <param name="Loops">Of the threads that handle packets and streams.</param>
+    private readonly record struct Allocated(long All, long Loops)
+    {
+        public static Allocated operator -(Allocated left, Allocated right) => new(left.All - right.All, left.Loops - right.Loops);
+    }
 
     /// <summary>Counters of both daemons at one moment.</summary>
     /// <param name="Cpu">Seconds, both.</param>
