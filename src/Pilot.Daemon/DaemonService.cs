@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Net.Sockets;
-using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Pilot.Daemon.Commands;
 using Pilot.Daemon.Configuration;
@@ -24,7 +23,7 @@ using Pilot.Flags;
 namespace Pilot.Daemon;
 
 /// <summary>Puts a daemon together, starts it, and stops it cleanly.</summary>
-internal sealed class DaemonService(DaemonSettings settings, ILoggerFactory loggers, Action requestStop) : IHostedService, IDisposable
+internal sealed class DaemonService(DaemonSettings settings, ILoggerFactory loggers, Action requestStop) : IDisposable
 {
     private static readonly TimeSpan CloseWait = TimeSpan.FromSeconds(2); // for FINs and their answers at a clean stop
 
@@ -130,6 +129,7 @@ internal sealed class DaemonService(DaemonSettings settings, ILoggerFactory logg
         var trust = new TrustHost(host, book, store, registry, requests, loggers.CreateLogger("trust"));
         var own = new OwnAddresses();
         var keeper = new SocketKeeper(settings, _state, _loop, own, loggers.CreateLogger("net"));
+        var fingerprint = InterfaceFingerprint.Read();
         var addresses = keeper.Collect();
         keeper.Take(addresses);
         _session = new RegistrySession(settings, registry, requests, host, trust, own, () => host.Loop.LocalEndpoint.Port, email, loggers.CreateLogger("registry"));
@@ -175,7 +175,7 @@ internal sealed class DaemonService(DaemonSettings settings, ILoggerFactory logg
             registry.AddressesChanged(now.All);
         }
 
-        _tasks.Add(Task.Run(() => new NetworkWatch(keeper.Collect, OnAddresses, loggers.CreateLogger("net")).RunAsync(addresses, _stop.Token)));
+        _tasks.Add(Task.Run(() => new NetworkWatch(keeper.Collect, OnAddresses, loggers.CreateLogger("net")).RunAsync(addresses, fingerprint, _stop.Token)));
         _tasks.Add(Task.Run(() => registry.RunAsync(_stop.Token)));
         if (_portMapping is { } portMapping)
         {

@@ -31,4 +31,27 @@ public sealed class RestingMemoryTests
         Assert.Equal(0, released.CurrentCount);
         GC.KeepAlive(garbage);
     }
+
+    [Fact]
+    public async Task Memory_is_given_back_again_during_a_long_rest_which_an_event_ends()
+    {
+        using var loop = new EventLoop("test", NullLogger.Instance);
+        var released = new SemaphoreSlim(0);
+        var memory = new RestingMemory(loop, TimeSpan.FromMilliseconds(5), () => released.Release(), TimeSpan.FromMilliseconds(5));
+        loop.Start();
+        await NoteAsync();
+        for (var time = 0; time < 3; time++)
+        {
+            Assert.True(await released.WaitAsync(Patience, TestContext.Current.CancellationToken));
+        }
+
+        await NoteAsync(); // a new rest begins, and its intervals are short again
+        Assert.True(await released.WaitAsync(Patience, TestContext.Current.CancellationToken));
+
+        Task NoteAsync() => loop.AskAsync(() =>
+        {
+            memory.Note();
+            return true;
+        });
+    }
 }

@@ -105,7 +105,7 @@ public sealed class RoamingTests
         var watch = new NetworkWatch(() => Volatile.Read(ref addresses), now => told.Writer.TryWrite(now), NullLogger.Instance);
         using var stop = new CancellationTokenSource();
         var first = addresses;
-        var run = Task.Run(() => watch.RunAsync(first, stop.Token));
+        var run = Task.Run(() => watch.RunAsync(first, null, stop.Token));
         watch.Signal();
         var next = new HostAddresses([Endpoint("10.0.1.1:1")], [], []);
         Volatile.Write(ref addresses, next);
@@ -115,6 +115,58 @@ public sealed class RoamingTests
         await stop.CancelAsync();
         await run.WaitAsync(TimeSpan.FromSeconds(20));
         Assert.False(told.Reader.TryRead(out _));
+    }
+
+    [Fact]
+    public async Task The_list_of_addresses_is_made_only_when_the_fingerprint_changed()
+    {
+        var addresses = new HostAddresses([], [], []);
+        var lists = 0;
+        var looks = System.Threading.Channels.Channel.CreateUnbounded<int>();
+        var calls = 0;
+        var watch = new NetworkWatch(
+            () =>
+            {
+                lists++;
+                return addresses;
+            },
+            _ => { },
+            NullLogger.Instance,
+            () =>
+            {
+                looks.Writer.TryWrite(lists);
+                return calls++ < 5 ? 1UL : 2UL;
+            },
+            TimeSpan.FromMilliseconds(1));
+        using var stop = new CancellationTokenSource();
+        var run = Task.Run(() => watch.RunAsync(addresses, null, stop.Token));
+        foreach (var made in new[] { 0, 1, 1, 1, 1, 1, 2, 2 }) // by the first look, and by the one that saw another fingerprint
+        {
+            Assert.Equal(made, await looks.Reader.ReadAsync().AsTask().WaitAsync(TimeSpan.FromSeconds(20)));
+        }
+
+        await stop.CancelAsync();
+        await run.WaitAsync(TimeSpan.FromSeconds(20));
+    }
+
+    [Fact]
+    public void The_fingerprint_leaves_no_garbage()
+    {
+        if (!OperatingSystem.IsLinux())
+        {
+            Assert.Null(InterfaceFingerprint.Read());
+            return;
+        }
+
+        var least = long.MaxValue;
+        for (var i = 0; i < 5; i++)
+        {
+            var before = GC.GetAllocatedBytesForCurrentThread();
+            Assert.NotNull(InterfaceFingerprint.Read());
+            least = Math.Min(least, GC.GetAllocatedBytesForCurrentThread() - before);
+        }
+
+        Assert.Equal(0, least);
     }
 
     [Fact]
