@@ -106,7 +106,7 @@ public static class RequestProof
         ArgumentOutOfRangeException.ThrowIfNotEqual(session.Length, SessionSize);
         bytes.Write(domain);
         bytes.Write(session);
-        int count = request.Names.Count;
+        int count = request.Count;
         string[] names = ArrayPool<string>.Shared.Rent(count);
         request.CopyNames(names);
         Array.Sort(names, 0, count, StringComparer.Ordinal);

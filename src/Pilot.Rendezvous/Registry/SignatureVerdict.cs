@@ -43,6 +43,9 @@ internal readonly record struct SignatureTask(uint Signer, PublicKey Key, string
     /// <summary>What is known without verifying; <see cref="SignatureState.NotChecked"/> when nothing is.</summary>
     public SignatureState Known { get; init; }
 
+    /// <summary>True when there is nothing to verify.</summary>
+    public bool IsNone => Signer == 0 && Fresh is null && Mac is null && NewKey is null && Known == SignatureState.NotChecked;
+
     /// <summary>Verifies signature and new key. Stateless, any thread.</summary>
     public SignatureVerdict Verify() => (Glance(out byte[] signature) ?? VerifySignature(signature)) with { NewKeyIsInvalid = NewKey is { } key && !CurvePoint.IsValid(key) };
 

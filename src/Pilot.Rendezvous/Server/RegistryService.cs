@@ -53,10 +53,21 @@ internal sealed class RegistryService(RegistryMachine machine, SteadyClock clock
             return ValueTask.FromResult<byte[]?>(null);
         }
 
+        object? response = null;
         Admission admission;
         lock (_owner)
         {
-            admission = machine.Core.Admit(clock.Now, connection, request!);
+            DateTimeOffset now = clock.Now;
+            admission = machine.Core.Admit(now, connection, request!);
+            if (admission.Signature.IsNone && !(Lane is not null && admission.Refusal is null && machine.Core.MayChange(connection, request!, default)))
+            {
+                response = machine.Core.Execute(now, connection, request!, admission, default); // nothing to verify: decided at once
+            }
+        }
+
+        if (response is not null)
+        {
+            return ValueTask.FromResult<byte[]?>(Answer(request!, response, start));
         }
 
         return admission.Signature.Glance() is { } verdict

@@ -12,6 +12,9 @@ internal readonly record struct LoadResult(double PerSecond, double P50, double 
 {
     public string? LastError { get; init; }
 
+    /// <summary>False when the generator competed with the server at equal priority, for want of a right.</summary>
+    public bool GoesFirst { get; init; }
+
     /// <summary>99th percentile in milliseconds of how late the generator sent, which is part of the times above.</summary>
     public double LateP99 { get; init; }
 }
@@ -109,10 +112,12 @@ internal static class LoadDriver
         var start = Stopwatch.GetTimestamp();
         var end = start + (long)(time.TotalSeconds * Stopwatch.Frequency);
         Exception? failure = null;
+        var goesFirst = true;
         var workers = Enumerable.Range(0, threads).Select(t => new Thread(() =>
         {
             try
             {
+                goesFirst &= ReadySockets.TryGoFirst();
                 var part = clients.Where((_, i) => i % threads == t).ToList();
                 answers[t] = work(part, sources.Where((_, i) => i % threads == t).ToList(), samples[t], end);
             }
@@ -135,6 +140,7 @@ internal static class LoadDriver
         return new LoadResult(answers.Sum() / seconds, At(all, 0.5), At(all, 0.99), At(all, 1), clients.Sum(c => c.Errors) - errors)
         {
             LateP99 = At(late, 0.99),
+            GoesFirst = goesFirst,
             LastError = clients.Select(c => c.LastError).FirstOrDefault(e => e is not null),
         };
     }

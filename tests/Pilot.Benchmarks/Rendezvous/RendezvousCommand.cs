@@ -5,7 +5,7 @@ using Pilot.Rendezvous.Tests.Server;
 namespace Pilot.Benchmarks.Rendezvous;
 
 /// <summary>
-/// <c>rendezvous [--nodes N] [--connections N] [--per-connection N] [--seconds N] [--part A,B…] [--paced] [--keep DIR] [--postgres] [--json FILE]</c>,
+/// <c>rendezvous [--nodes N] [--connections N] [--per-connection N] [--seconds N] [--part A,B…] [--paced] [--server-env NAME=VALUE]… [--keep DIR] [--postgres] [--json FILE]</c>,
 /// <c>rendezvous crash [--rounds N] [--postgres]</c>, and <c>rendezvous flood [--attempts N]</c>.
 /// </summary>
 internal static class RendezvousCommand
@@ -26,6 +26,10 @@ internal static class RendezvousCommand
                 case "--per-connection": options = options with { NodesPerConnection = Number(args, ref i) }; break;
                 case "--seconds": options = options with { Time = TimeSpan.FromSeconds(Number(args, ref i)) }; break;
                 case "--part" when i + 1 < args.Length: options = options with { Parts = Parts(args[++i]) }; break;
+                case "--server-env" when i + 1 < args.Length && args[i + 1].Split('=', 2) is [var name, var value]:
+                    RendezvousUnderTest.Environment[name] = value;
+                    i++;
+                    break;
                 case "--paced": options = options with { Most = false }; break;
                 case "--keep" when i + 1 < args.Length: keep = args[++i]; break;
                 case "--rounds": rounds = Number(args, ref i); break;

@@ -10,6 +10,9 @@ internal sealed class RendezvousUnderTest : IDisposable
 {
     private static readonly TimeSpan StartPatience = TimeSpan.FromSeconds(60);
 
+    /// <summary>Variables for every server of this run besides its home, for example <c>DOTNET_gcServer</c>.</summary>
+    public static Dictionary<string, string> Environment { get; } = [];
+
     private readonly ServerProcess _process;
 
     private RendezvousUnderTest(ServerProcess process, IPEndPoint registry, double startSeconds)
@@ -36,7 +39,7 @@ internal sealed class RendezvousUnderTest : IDisposable
         var process = ServerProcess.Start(
             ServerProcess.Find("Pilot.Rendezvous", "rendezvous"),
             Path.Combine(directory, "rendezvous.log"),
-            new Dictionary<string, string> { ["HOME"] = directory },
+            new Dictionary<string, string>(Environment) { ["HOME"] = directory },
             ["-registry-addr", "127.0.0.1:0", "-beacon-addr", "127.0.0.1:0", "-data", directory, "-ready-file", ready, "-store", store, .. more]);
         await process.WaitAsync("rendezvous does not start", StartPatience, () => Task.FromResult(File.Exists(ready))).ConfigureAwait(false);
         var seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
