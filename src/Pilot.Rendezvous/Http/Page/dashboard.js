@@ -1,13 +1,13 @@
 'use strict';
 const pageSize = 25, refreshMs = 5000, historyMs = 60000;
 const $ = id => document.getElementById(id);
-let offset = 0, matching = 0, running = null, typed = null;
+let offset = 0, matching = 0, running = null, typed = null, samples = null, online = null;
 
 const short = n => n >= 1e9 ? (n / 1e9).toFixed(1) + 'B' : n >= 1e6 ? (n / 1e6).toFixed(1) + 'M' : n >= 1e4 ? (n / 1e3).toFixed(1) + 'K' : String(n);
 
 function span(seconds) {
   const d = Math.floor(seconds / 86400), h = Math.floor(seconds / 3600) % 24, m = Math.floor(seconds / 60) % 60;
-  return d ? `${d}d ${h}h` : h ? `${h}h ${m}m` : `${m}m`;
+  return d ? `${d}d ${h}h` : h ? `${h}h ${m}m` : m ? `${m}m` : `${seconds}s`;
 }
 
 function cell(row, text, kind) {
@@ -29,8 +29,8 @@ function show(stats) {
     const row = body.insertRow();
     cell(row, node.address);
     cell(row, node.online ? 'online' : 'offline', node.online ? 'on' : 'off');
-    cell(row, node.trust_links);
-    cell(row, node.polo_score);
+    cell(row, node.trust_links.toLocaleString('en'));
+    cell(row, node.polo_score.toLocaleString('en'));
     cell(row, node.tags.map(t => '#' + t).join(' '));
     cell(row, node.task_exec ? 'yes' : '');
   }
@@ -38,11 +38,15 @@ function show(stats) {
   $('empty').hidden = stats.nodes.length > 0;
   $('empty').textContent = stats.total_nodes ? 'No node matches.' : 'No nodes yet. The first one that registers shows here.';
   $('page').textContent = matching ? `${offset + 1}–${offset + stats.nodes.length} of ${matching.toLocaleString('en')}` : '';
+  $('pages').hidden = matching <= pageSize;
   $('previous').disabled = offset === 0;
   $('next').disabled = offset + pageSize >= matching;
   showTags(stats.tags);
   showVersions(stats.versions, stats.total_nodes);
+  online = stats.active_nodes;
+  drawHistory();
   $('state').className = '';
+  $('state').removeAttribute('role'); // it changes every few seconds: nothing to be read out
   $('state').textContent = `up ${span(stats.uptime_secs)} · updated ${new Date().toLocaleTimeString()}`;
 }
 
@@ -83,19 +87,30 @@ async function refresh() {
   } catch (e) {
     if (mine.signal.aborted) return;
     $('state').className = 'failing';
+    $('state').setAttribute('role', 'alert');
     $('state').textContent = 'no answer from the server, trying again';
   }
 }
 
 async function showHistory() {
   try {
-    const { samples } = await (await fetch('/api/history')).json();
-    const highest = Math.max(0, ...samples.map(s => s[1])), most = Math.max(1, highest), first = samples[0]?.[0] ?? 0, last = samples.at(-1)?.[0] ?? 0, width = Math.max(1, last - first);
-    const at = s => `${((s[0] - first) / width * 1000).toFixed(1)},${(115 - s[1] / most * 110).toFixed(1)}`;
-    const points = samples.length === 1 ? [`0,${at(samples[0]).split(',')[1]}`, `1000,${at(samples[0]).split(',')[1]}`] : samples.map(at);
-    document.querySelector('#history polyline').setAttribute('points', points.join(' '));
-    $('history-note').textContent = samples.length ? `highest ${highest.toLocaleString('en')}, since ${new Date(first * 1000).toLocaleString()}` : 'no samples yet';
+    ({ samples } = await (await fetch('/api/history')).json());
+    drawHistory();
   } catch { $('history-note').textContent = 'no answer from the server'; }
+}
+
+// The samples of the server, one a minute, and what is known of now behind them.
+function drawHistory() {
+  if (samples === null) return;
+  const points = samples.map(s => [s[0], s[1]]);
+  if (online !== null) points.push([Math.max(Date.now() / 1000, (points.at(-1)?.[0] ?? 0) + 1), online]);
+  if (!points.length) { $('history-note').textContent = 'no samples yet'; return; }
+  const highest = Math.max(...points.map(p => p[1])), top = Math.max(1, highest) * 1.1, first = points[0][0], width = Math.max(1, points.at(-1)[0] - first);
+  const line = points.map(([time, nodes]) => `${((time - first) / width * 1000).toFixed(1)},${(118 - nodes / top * 116).toFixed(1)}`).join(' ');
+  document.querySelector('#history polyline').setAttribute('points', line);
+  document.querySelector('#history polygon').setAttribute('points', `0,120 ${line} 1000,120`);
+  $('history-note').textContent = `highest ${highest.toLocaleString('en')}`;
+  $('history-start').textContent = new Date(first * 1000).toLocaleString([], { weekday: 'short', hour: '2-digit', minute: '2-digit' });
 }
 
 function restart() { offset = 0; refresh(); }
