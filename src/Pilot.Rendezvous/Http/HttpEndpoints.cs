@@ -14,6 +14,7 @@ namespace Pilot.Rendezvous.Http;
 /// <summary>The pages and JSON answers of the HTTP side (spec 03 section 11).</summary>
 internal sealed class HttpEndpoints(
     RegistryService registry, NetworkStatistics statistics, RequestMetrics metrics, HistoryRing history, OpenConnections connections, SteadyClock clock, HttpOptions options)
+    : IDisposable
 {
     private const int DefaultNodes = 1000; // of /api/stats: some 120 bytes each
     private const int MaxNodes = 5000;
@@ -30,6 +31,9 @@ internal sealed class HttpEndpoints(
         ["/dashboard.js"] = (Resource("dashboard.js"), "text/javascript; charset=utf-8"),
         ["/dashboard.css"] = (Resource("dashboard.css"), "text/css; charset=utf-8"),
     };
+
+    // One at a time: who asks for pages without end keeps one processor busy and not the pool that answers the registry's requests.
+    private readonly SemaphoreSlim _looking = new(1);
 
     public Task ServeAsync(HttpContext context)
     {
@@ -63,6 +67,8 @@ internal sealed class HttpEndpoints(
         };
     }
 
+    public void Dispose() => _looking.Dispose();
+
     /// <summary>Samples the history; called by a timer.</summary>
     public void Tick() => history.Note(clock.Now, () =>
     {
@@ -74,17 +80,34 @@ internal sealed class HttpEndpoints(
 
     private long Requests => registry.Look(core => core.State.StoredRequests + core.RequestCount);
 
-    private Task StatsAsync(HttpContext context)
+    private async Task StatsAsync(HttpContext context)
     {
         if (!TryReadQuery(context.Request.Query, out NodeQuery query))
         {
             context.Response.StatusCode = StatusCodes.Status400BadRequest;
-            return WriteAsync(context, Plain, "limit and offset are numbers\n");
+            await WriteAsync(context, Plain, "limit and offset are numbers\n");
+            return;
         }
 
+        context.Response.Headers.AccessControlAllowOrigin = "*";
+        Task answer;
+        await _looking.WaitAsync(context.RequestAborted);
+        try
+        {
+            answer = WriteStatsAsync(context, query);
+        }
+        finally
+        {
+            _looking.Release();
+        }
+
+        await answer;
+    }
+
+    private Task WriteStatsAsync(HttpContext context, NodeQuery query)
+    {
         NetworkPicture picture = statistics.Picture;
         (List<NodeSummary> page, int matching) = statistics.Select(picture, query);
-        context.Response.Headers.AccessControlAllowOrigin = "*";
         return WriteAsync(context, Json, writer =>
         {
             writer.WriteNumber("total_nodes", picture.Live.Length);

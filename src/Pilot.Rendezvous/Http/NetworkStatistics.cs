@@ -1,3 +1,4 @@
+using System.Buffers;
 using Pilot.Rendezvous.Registry;
 using Pilot.Rendezvous.Server;
 
@@ -39,6 +40,7 @@ internal sealed record NodeQuery(string Query, bool OnlineOnly, bool TasksOnly, 
 internal sealed class NetworkStatistics(RegistryService registry, SteadyClock clock, TimeSpan staleAfter)
 {
     private const int MaxVersions = 20;
+    private static readonly SearchValues<char> AddressCharacters = SearchValues.Create("0123456789abcdef:.");
     private static readonly TimeSpan Lifetime = TimeSpan.FromSeconds(2);
     private readonly Lock _making = new();
     private NetworkPicture? _picture;
@@ -60,13 +62,14 @@ internal sealed class NetworkStatistics(RegistryService registry, SteadyClock cl
     public (List<NodeSummary> Page, int Total) Select(NetworkPicture picture, NodeQuery query)
     {
         string wanted = query.Query.TrimStart('#').ToLowerInvariant();
+        bool mayBeAddress = !wanted.AsSpan().ContainsAnyExcept(AddressCharacters);
         NodeRecord[] found = [.. picture.Live.Where(n =>
             (!query.TasksOnly || n.TaskExec)
             && (!query.OnlineOnly || IsOnline(n, picture.At))
-            && (wanted.Length == 0 || Array.Exists(n.Tags, t => t.Contains(wanted, StringComparison.Ordinal)) || AddressOf(n).Contains(wanted, StringComparison.OrdinalIgnoreCase)))];
+            && (wanted.Length == 0 || Array.Exists(n.Tags, t => t.Contains(wanted, StringComparison.Ordinal)) || (mayBeAddress && AddressOf(n).Contains(wanted, StringComparison.OrdinalIgnoreCase))))];
         IEnumerable<NodeRecord> ordered = query.Sort switch
         {
-            "trust" => registry.Look(core => found.OrderByDescending(n => core.State.Trust.CountOf(n.Id)).ThenBy(n => n.Id).ToArray()),
+            "trust" => found.Zip(registry.Look(core => Array.ConvertAll(found, n => core.State.Trust.CountOf(n.Id)))).OrderByDescending(n => n.Second).ThenBy(n => n.First.Id).Select(n => n.First),
             "polo" => found.OrderByDescending(n => n.PoloScore).ThenBy(n => n.Id),
             _ => found.OrderBy(n => n.Id), // the order of the address texts, too: fixed width, digits before letters
         };

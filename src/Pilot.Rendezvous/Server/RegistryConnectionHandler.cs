@@ -55,15 +55,11 @@ internal sealed class RegistryConnectionHandler(
 
             ReadResult read = await input.ReadAsync();
             ReadOnlySequence<byte> buffer = read.Buffer;
-            if (!midFrame && !buffer.IsEmpty)
-            {
-                open.Arm(connections.Limits.FrameTimeout);
-            }
-
             bool any = false;
             RegistryFrameStatus status;
             while ((status = RegistryFrame.TryReadFrame(ref buffer, RegistryFrame.MaxRequestBody, out ReadOnlySequence<byte> body)) == RegistryFrameStatus.Complete)
             {
+                open.Disarm(); // how long the answer takes is up to us, as when the store is away for a while
                 byte[]? answer = await registry.HandleAsync(peer, body.ToArray());
                 if (answer is null)
                 {

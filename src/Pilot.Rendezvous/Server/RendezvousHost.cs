@@ -177,6 +177,7 @@ internal sealed class RendezvousHost : IAsyncDisposable
             clock,
             new HttpOptions(store, () => certificate?.Fingerprint, settings.ReferencePolicy, () => follower, app.Lifetime.ApplicationStopping));
         app.Run(endpoints.ServeAsync);
+        app.Lifetime.ApplicationStopped.Register(endpoints.Dispose);
         app.Services.GetRequiredService<RegistryTimers>().Tick = httpAddress is null ? null : endpoints.Tick;
         registryMachine.Core.Refused = (connection, type, refusal) =>
             log.Debug("refused {Type} of {Address}: {Reason}", type.Length > 0 ? type : "unknown message", connection.SourceText, refusal.Text);

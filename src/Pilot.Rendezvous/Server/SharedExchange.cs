@@ -53,8 +53,7 @@ internal sealed class SharedExchange(PostgresEventStore store, RegistryService r
 
         try
         {
-            _connection ??= store.ConnectMore();
-            (List<SharedSign> signs, List<SharedBeacon> beacons) = _presence.Exchange(_connection, _unsent, own);
+            (List<SharedSign> signs, List<SharedBeacon> beacons) = Exchange(_presence, own);
             _unsent.Clear();
             registry.Look(core =>
             {
@@ -64,10 +63,10 @@ internal sealed class SharedExchange(PostgresEventStore store, RegistryService r
             PeersKnown?.Invoke([.. beacons.Where(b => b.Embedded).Select(b => UdpEndpoint.TryParse(b.Address, out UdpEndpoint peer) ? peer : default).Where(p => p.Port != 0)]);
             if (++_count % SweepEvery == 0)
             {
-                SharedPresence.Sweep(_connection);
+                SharedPresence.Sweep(_connection!);
             }
         }
-        catch (Exception e) when (e is DbException or IOException or TimeoutException or InvalidOperationException or StoreException)
+        catch (Exception e) when (IsOfTheDatabase(e))
         {
             // What was not sent is sent later: the last sign of each node is enough.
             Compress();
@@ -76,6 +75,28 @@ internal sealed class SharedExchange(PostgresEventStore store, RegistryService r
             throw e as StoreException ?? new StoreException($"the database is not available: {e.Message}", e);
         }
     }
+
+    // A connection that the database closed since the last exchange says nothing about now.
+    private (List<SharedSign> Signs, List<SharedBeacon> Beacons) Exchange(SharedPresence presence, List<SharedBeacon> own)
+    {
+        if (_connection is not null)
+        {
+            try
+            {
+                return presence.Exchange(_connection, _unsent, own);
+            }
+            catch (Exception e) when (IsOfTheDatabase(e))
+            {
+                _connection.Dispose();
+                _connection = null;
+            }
+        }
+
+        _connection = store.ConnectMore();
+        return presence.Exchange(_connection, _unsent, own);
+    }
+
+    private static bool IsOfTheDatabase(Exception e) => e is DbException or IOException or TimeoutException or InvalidOperationException or StoreException;
 
     public void Dispose() => _connection?.Dispose();
 

@@ -163,7 +163,8 @@ internal sealed class WriteLane : IDisposable
             return;
         }
 
-        long start = Stopwatch.GetTimestamp();
+        // Those who came while an earlier turn waited have waited with it.
+        long start = jobs.Count > 0 ? jobs.Min(j => j.Since) : Stopwatch.GetTimestamp();
         while (true)
         {
             Guid token = Guid.NewGuid();
@@ -380,6 +381,8 @@ internal sealed class WriteLane : IDisposable
 
     private sealed class Job(Func<object> decide)
     {
+        public long Since { get; } = Stopwatch.GetTimestamp();
+
         public Func<object> Decide { get; } = decide;
 
         public TaskCompletionSource<object> Done { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);

@@ -45,6 +45,45 @@ public sealed class HttpTests
     }
 
     [Fact]
+    public async Task Many_who_look_at_the_nodes_take_no_threads_from_others()
+    {
+        await using RendezvousServer server = await StartAsync();
+        using HttpClient http = Client(server);
+        using var release = new ManualResetEventSlim();
+        using var held = new ManualResetEventSlim();
+        var holder = new Thread(() => server.Host.Registry.Look(_ =>
+        {
+            held.Set();
+            release.Wait();
+            return 0;
+        }));
+        holder.Start();
+        held.Wait(TestContext.Current.CancellationToken);
+        try
+        {
+            Task<HttpResponseMessage>[] pages = [.. Enumerable.Range(0, 60).Select(_ => http.GetAsync("/api/stats", TestContext.Current.CancellationToken))];
+            for (int i = 0; i < 10; i++)
+            {
+                // What needs no look at the registry is answered beside them.
+                using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(10));
+                Assert.NotEmpty(await http.GetStringAsync("/dashboard.css", limit.Token));
+            }
+
+            release.Set();
+            foreach (HttpResponseMessage page in await Task.WhenAll(pages))
+            {
+                Assert.Equal(HttpStatusCode.OK, page.StatusCode);
+                page.Dispose();
+            }
+        }
+        finally
+        {
+            release.Set();
+            holder.Join();
+        }
+    }
+
+    [Fact]
     public async Task Answers_of_the_vectors()
     {
         await using RendezvousServer server = await StartAsync();

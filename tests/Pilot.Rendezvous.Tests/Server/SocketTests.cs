@@ -27,6 +27,33 @@ public sealed class SocketTests
     };
 
     [Fact]
+    public async Task A_client_is_not_cut_off_while_the_server_takes_its_time()
+    {
+        string directory = Directory.CreateTempSubdirectory("pilot-slow").FullName;
+        await using (RendezvousServer server = await RendezvousServer.StartAsync(s =>
+        {
+            s.Store = Path.Combine(directory, "registry.db");
+            s.Connections = Hasty;
+        }))
+        {
+            using RawClient client = await server.ConnectAsync();
+            using var held = new ManualResetEventSlim();
+            Task<object> writing = server.Host.Registry.Lane!.RunAsync(() =>
+            {
+                held.Wait();
+                return WriteLane.Nothing;
+            });
+            Task<string> answer = client.CallAsync(BeaconList);
+            await Task.Delay(Hasty.FrameTimeout * 3, TestContext.Current.CancellationToken); // its deadlines are what is tested
+            held.Set();
+            await writing;
+            Assert.Equal(EmptyBeaconList, await answer);
+        }
+
+        Directory.Delete(directory, recursive: true);
+    }
+
+    [Fact]
     public async Task Frames_of_the_vectors()
     {
         await using RendezvousServer server = await RendezvousServer.StartAsync();
