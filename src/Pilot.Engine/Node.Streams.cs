@@ -321,6 +321,11 @@ public sealed partial class Node
             _trimAt = now + TrimInterval;
         }
 
+        if (entry.Connection.SuspectsSegmentSize)
+        {
+            entry.Peer?.VerifySegmentSize(now);
+        }
+
         MarkReady(now, entry); // may set a timer: pacing, or the probe of a closed window
         _deadlines.Update(entry);
     }

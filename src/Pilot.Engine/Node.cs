@@ -111,11 +111,6 @@ public sealed partial class Node
                     break;
                 case ConnectionEntry entry:
                     entry.Connection.HandleDeadline(now);
-                    if (entry.Connection.ConsecutiveTimeouts >= 2)
-                    {
-                        entry.Peer?.VerifySegmentSize(now);
-                    }
-
                     AfterConnection(now, entry);
                     break;
             }

@@ -38,21 +38,22 @@ internal sealed class SegmentSizeSearch
         }
     }
 
-    /// <summary>Large segments do not arrive: is the size still carried?</summary>
-    public void Verify(Instant now)
+    /// <summary>Large segments do not arrive: is the size still carried? False if that is being asked already, or is out of question.</summary>
+    public bool Verify(Instant now)
     {
-        if (_index > 0 && !_isVerifying)
+        if (_index == 0 || _isVerifying)
         {
-            _isVerifying = true;
-            _attempts = 0;
-            _isWaiting = false;
-            Deadline = now;
+            return false;
         }
+
+        _isVerifying = true;
+        _attempts = 0;
+        _isWaiting = false;
+        Deadline = now;
+        return true;
     }
 
-    /// <summary>
-    /// The size to probe now, or 0. <paramref name="changed"/> is set when the known size fell.
-    /// </summary>
+    /// <summary>The size to probe now, or 0. <paramref name="changed"/> is set when the known size fell.</summary>
     /// <param name="now">The time.</param>
     /// <param name="limit">The largest size that makes sense with this peer.</param>
     /// <param name="rtt">The path's round trip.</param>
@@ -69,15 +70,15 @@ internal sealed class SegmentSizeSearch
         {
             _isWaiting = false;
             _attempts = 0;
-            Deadline = now + RaiseInterval;
-            if (_isVerifying)
+            if (!_isVerifying)
             {
-                _isVerifying = false;
-                _index = 0;
-                changed = true;
+                Deadline = now + RaiseInterval;
+                return 0;
             }
 
-            return 0;
+            _isVerifying = false; // the path is narrower than it was: what it carries now is searched from the base
+            _index = 0;
+            changed = true;
         }
 
         int target = _isVerifying ? _index : _index + 1;

@@ -10,7 +10,8 @@ public sealed partial class Connection
     private bool _peerIsStarved;
     private int _starvedProbes;
     private ushort _peerSegments;    // segment windows: last value
-    private Instant _progressAt;     // last time something was acknowledged, or nothing was outstanding
+    private Instant _progressAt;     // last time something was acknowledged, or nothing was outstanding, or a peer without room said so
+    private Instant _acknowledgedAt; // last time something was acknowledged, or the connection was closed
 
     /// <returns>True if the packet told something new: progress, or a report.</returns>
     private bool TakeAcknowledgement(Instant now, in PacketHeader header, ReadOnlySpan<SackBlock> blocks, bool hasPayload)
@@ -186,7 +187,7 @@ public sealed partial class Connection
 
     private void OnProgress(Instant now, long acknowledged)
     {
-        _progressAt = now;
+        _progressAt = _acknowledgedAt = now;
         _backoff = 0;
         _send.Release(acknowledged);
         if (_writeWasCut && IsWorthWaking)

@@ -51,10 +51,10 @@ public sealed partial class Connection
         }
     }
 
-    /// <summary>Gives back what the pool guaranteed, once nothing can be received any more and all has been read.</summary>
+    /// <summary>Gives back what the pool guaranteed, once nothing can be received any more and all has been read. TIME_WAIT needs no buffers: many short connections would otherwise keep new ones out.</summary>
     private void ReleaseAdmission()
     {
-        if (_isAdmitted && _isRemoved && _receive.Readable == 0)
+        if (_isAdmitted && (_isRemoved || State == ConnectionState.TimeWait) && _receive.Readable == 0)
         {
             _isAdmitted = false;
             _receive.Clear();

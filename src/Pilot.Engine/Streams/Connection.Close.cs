@@ -44,7 +44,7 @@ public sealed partial class Connection
         }
     }
 
-    /// <summary>Ends both directions: what was written is still delivered within the linger time, what arrives is discarded.</summary>
+    /// <summary>Ends both directions: what was written is still delivered as long as the peer takes it, what arrives is discarded.</summary>
     public void Close(Instant now)
     {
         if (_appClosed)
@@ -64,8 +64,14 @@ public sealed partial class Connection
             return;
         }
         _receive.Consume(_receive.Readable); // what was reported behind a hole stays: the peer will not send it again
+        if (_isStarved)
+        {
+            _isStarved = false; // what comes is discarded: there is room for all of it
+            _acks.RequestNow();
+        }
         _finWanted = true;
         _timers.Cancel(TimerKind.HeldFin);
+        _acknowledgedAt = now;
         _timers[TimerKind.Linger] = now + _options.Linger;
         if (!HasHalfClose && _peerFin is not null)
         {
@@ -187,6 +193,13 @@ public sealed partial class Connection
     {
         if (HasOutstanding || _sendNext < _send.End)
         {
+            // A slow path may take long for what the buffer holds, and a reader may pause: only a peer that takes nothing ends it.
+            Instant due = Instant.Min(_progressAt + _options.Linger, _acknowledgedAt + _options.LingerForReader);
+            if (due > now)
+            {
+                _timers[TimerKind.Linger] = due;
+                return;
+            }
             End(now, ConnectionError.Timeout, sendReset: true);
         }
         else if (_finAcknowledged)

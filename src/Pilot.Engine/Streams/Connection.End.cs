@@ -11,6 +11,7 @@ public sealed partial class Connection
         _timeWaitSince = now;
         _timers[TimerKind.TimeWait] = now + _options.TimeWait;
         Raise(ConnectionSignals.Finished);
+        ReleaseAdmission();
     }
 
     // Toward a reference the wait is not restarted: its FIN|ACK loop would keep it for ever (12.1). One of ours repeats only

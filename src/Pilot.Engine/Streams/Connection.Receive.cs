@@ -163,7 +163,7 @@ public sealed partial class Connection
                 OnDuplicate(now);
                 break;
             case ReceiveOutcome.Dropped when PeerIsExtended:
-                _isStarved = offset <= before && before < _advertisedEdge; // the pool is exhausted, not the window
+                _isStarved |= offset <= before && before < _advertisedEdge; // the pool is exhausted, not the window
                 _acks.RequestNow();
                 break;
             case ReceiveOutcome.Dropped:
@@ -295,9 +295,9 @@ public sealed partial class Connection
     // The application read: tell the peer if that matters to it.
     private void OnRoomGained(Instant now)
     {
-        if (!IsOpen || _readEnded || _peerFin is not null)
+        if (!IsOpen || _readEnded || (_peerFin is not null && (ReadIsOver || !HasHalfClose)))
         {
-            return;
+            return; // nothing more comes; one of ours may still repeat what is missing before its FIN
         }
         if (HasByteWindow)
         {

@@ -18,14 +18,22 @@ public sealed partial class Connection
     private long _carefulUpTo;           // stream offset up to which a reference's store bounds the flight
     private int _backoff;                // doublings of the retransmission timeout
 
-    /// <summary>Retransmission timeouts in a row without anything new acknowledged.</summary>
-    internal int ConsecutiveTimeouts => _backoff;
+    /// <summary>
+    /// Segments of the size that the path is believed to carry seem not to arrive any more (RFC 8899 section 4.3): timeouts in a row, or,
+    /// where smaller ones that follow keep the timeout away, a first segment that was repeated again and again.
+    /// </summary>
+    internal bool SuspectsSegmentSize => _backoff >= SuspiciousTimeouts || (_sent.Count > 0 && IsSuspicious(_sent[_sent.First]));
+
+    private bool IsSuspicious(in SegmentRecord first) => first.Transmissions > SuspiciousRepeats
+        && first.Length > StreamConstants.InitialSegmentPayload && first.Length <= EffectiveSegment;
 
     private bool _retransmitTimerIsProbe;
     private bool _tailProbePending;
     private long _tailProbeEnd = -1;     // one probe per flight
     private bool _timeoutPending;        // the first lost segment may leave whatever the window says
 
+    private const int SuspiciousTimeouts = 2;
+    private const int SuspiciousRepeats = 3;
     private const int JitterShift = 3;   // up to an eighth
     private uint _jitter;
     private NeedlessRecovery _needless;

@@ -76,8 +76,11 @@ public sealed class ConnectionOptions
     /// <summary>Limit of a dial whose caller gives none (chapter 02 section 4.5).</summary>
     public TimeSpan DialTimeout { get; init; } = TimeSpan.FromSeconds(15);
 
-    /// <summary>Time that a closed connection may take to deliver what was written (chapter 02 section 12.2: 5-30 s).</summary>
+    /// <summary>A closed connection whose peer takes nothing for this long gives up what was written (chapter 02 section 12.2: 5-30 s).</summary>
     public TimeSpan Linger { get; init; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>The same while the peer says that it has no room: its reader pauses (own choice).</summary>
+    public TimeSpan LingerForReader { get; init; } = TimeSpan.FromMinutes(5);
 
     /// <summary>FINs sent to a reference before its silence is taken for an answer (chapter 02 section 12.2: 3-5).</summary>
     public int ReferenceFinAttempts { get; init; } = 5;

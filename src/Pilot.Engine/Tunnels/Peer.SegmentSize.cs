@@ -18,12 +18,11 @@ internal sealed partial class Peer
         }
     }
 
-    /// <summary>A connection times out again and again with large segments.</summary>
+    /// <summary>Large segments of a connection seem not to arrive: does the path still carry them?</summary>
     public void VerifySegmentSize(Instant now)
     {
-        if (Paths.Best is { } path)
+        if (Paths.Best is { } path && path.SegmentSize.Verify(now))
         {
-            path.SegmentSize.Verify(now);
             _context.Rescheduled(this);
         }
     }

@@ -108,6 +108,43 @@ public sealed class CloseTests
     }
 
     [Fact]
+    public void A_close_delivers_over_a_slow_path_for_as_long_as_it_takes()
+    {
+        const int size = 4_000_000;
+        Link link = new() { Bandwidth = 100_000, Latency = TimeSpan.FromMilliseconds(225) }; // 40 s for what the send buffer holds
+        ConnectionPair pair = ConnectionPair.Ours(link: link);
+        pair.IsRecording = false;
+        pair.RunUntil(() => pair.LeftConnection.State == ConnectionState.Established);
+        Assert.Equal(size, pair.LeftConnection.Write(pair.Now, new byte[size]));
+        pair.LeftConnection.Close(pair.Now);
+        int received = 0;
+        pair.RunUntil(
+            () => pair.RightConnection.IsReadEnded, TimeSpan.FromSeconds(90),
+            () => received += Read(pair, pair.RightConnection).Length);
+        Assert.Equal(size, received);
+        Assert.Equal(ConnectionError.None, pair.LeftConnection.Error);
+    }
+
+    [Theory]
+    [InlineData(60, true)]
+    [InlineData(900, false)]
+    public void A_close_waits_for_a_reader_that_pauses_but_not_for_ever(int pause, bool isDelivered)
+    {
+        ConnectionPair pair = Open(new ConnectionOptions { ReceiveBufferNear = 65_536, ReceiveBufferStart = 65_536, ReceiveBufferLimit = 65_536 });
+        pair.IsRecording = false;
+        pair.LeftConnection.Write(pair.Now, new byte[200_000]);
+        pair.LeftConnection.Close(pair.Now);
+        pair.Run(TimeSpan.FromSeconds(pause));
+        int received = Read(pair, pair.RightConnection).Length;
+        pair.RunUntil(
+            () => pair.RightConnection.IsReadEnded || (pair.RightConnection.Error != ConnectionError.None && pair.RightConnection.ReadableBytes == 0),
+            TimeSpan.FromSeconds(30), () => received += Read(pair, pair.RightConnection).Length);
+        Assert.Equal(isDelivered, received == 200_000);
+        Assert.Equal(isDelivered ? ConnectionError.None : ConnectionError.Reset, pair.RightConnection.Error);
+        Assert.Equal(isDelivered ? ConnectionError.None : ConnectionError.Timeout, pair.LeftConnection.Error);
+    }
+
+    [Fact]
     public void A_fin_outlives_blackouts_that_outlive_the_linger_time()
     {
         ConnectionPair pair = Open();

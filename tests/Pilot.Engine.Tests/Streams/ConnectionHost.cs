@@ -8,7 +8,7 @@ internal sealed class ConnectionHost(ConnectionOptions options, uint initialSequ
 {
     private uint _nextSequence = initialSequence;
 
-    public ChunkPool Pool { get; } = new();
+    public ChunkPool Pool { get; init; } = new();
 
     public Connection? Connection { get; private set; }
 

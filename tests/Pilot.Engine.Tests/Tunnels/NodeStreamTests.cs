@@ -186,6 +186,34 @@ public sealed class NodeStreamTests
         Assert.True(wire.RunUntil(() => connection.State == ConnectionState.Closed, TimeSpan.FromSeconds(10)));
         Assert.True(wire.Now - before < TimeSpan.FromSeconds(3), $"took {wire.Now - before}");
     }
+
+    /// <summary>Connections that wait out their end hold no part of the buffer memory: many short ones do not keep the next one out.</summary>
+    [Fact]
+    public void Short_streams_in_quick_succession_find_room()
+    {
+        const int room = 50; // connections at once
+        var wire = new Wire { IsLogging = false, Delay = TimeSpan.FromMilliseconds(0.1), BufferLimit = room * 4L * ChunkPool.ChunkSize };
+        WireNode a = wire.Add(7);
+        WireNode b = wire.Add(9);
+        a.Trust(b);
+        b.Trust(a);
+        Listener listener = b.Node.Listen(1000)!;
+        Instant begin = wire.Now;
+        for (int i = 0; i < 10 * room; i++)
+        {
+            Connection dialed = a.Node.Dial(wire.Now, b.NodeId, 1000, TimeSpan.FromSeconds(10), out string? error) ?? throw new InvalidOperationException($"{i}: {error}");
+            Connection? accepted = null;
+            Assert.True(wire.RunUntil(() => (accepted ??= b.Node.Accept(listener)) is not null && dialed.State == ConnectionState.Established, TimeSpan.FromSeconds(5)), $"{i}: {dialed.Error}");
+            dialed.Close(wire.Now);
+            a.Node.Touch(wire.Now, dialed);
+            accepted!.Close(wire.Now);
+            b.Node.Touch(wire.Now, accepted);
+            Assert.True(wire.RunUntil(() => dialed.State == ConnectionState.TimeWait && accepted.State == ConnectionState.TimeWait, TimeSpan.FromSeconds(5)));
+        }
+
+        Assert.True(wire.Now - begin < TimeSpan.FromSeconds(8), "they are to overlap in TIME_WAIT");
+        Assert.Equal(0, a.Node.Chunks.Committed);
+    }
 }
 
 /// <summary>A writes random bytes to an echo at B and reads them back; both close.</summary>

@@ -36,6 +36,31 @@ public sealed class SegmentSizeTests
         Assert.InRange(connection.MaxSegmentPayload, 1, 1402);
     }
 
+    /// <summary>Small segments go on arriving, so no timeout ever comes: the large one before them is repeated as lost again and again.</summary>
+    [Fact]
+    public void A_narrower_path_is_noticed_although_small_writes_pass_and_its_new_size_is_found()
+    {
+        var (wire, a, b) = Wire.Pair();
+        Transfer(wire, a, b, 1_000_000);
+        Listener listener = b.Node.Listen(1000)!;
+        Connection writer = a.Node.Dial(wire.Now, b.NodeId, 1000, TimeSpan.FromSeconds(10), out _)!;
+        Connection? reader = null;
+        Assert.True(wire.RunUntil(() => (reader ??= b.Node.Accept(listener)) is not null && writer.State == ConnectionState.Established, TimeSpan.FromSeconds(5)));
+        wire.Filter = (_, _, datagram) => datagram.Length <= EthernetPayload;
+        writer.Write(wire.Now, new byte[3000]);
+        a.Node.Touch(wire.Now, writer);
+        for (int i = 0; i < 100; i++)
+        {
+            wire.RunFor(TimeSpan.FromMilliseconds(20));
+            writer.Write(wire.Now, new byte[10]);
+            a.Node.Touch(wire.Now, writer);
+        }
+
+        wire.RunFor(TimeSpan.FromMilliseconds(100));
+        Assert.Equal(4000, reader!.ReadableBytes);
+        Assert.Equal(1402, writer.MaxSegmentPayload);
+    }
+
     private static Connection Transfer(Wire wire, WireNode a, WireNode b, int size)
     {
         var port = (ushort)(2000 + wire.Log.Count % 1000);
