@@ -15,8 +15,12 @@ public sealed partial class Node
     /// <summary>SYN packets per second of one trusted peer: a lane of its own, wide enough to open many streams at once (spec 00 rule 21).</summary>
     private const int TrustedSynRate = 5000;
 
+    /// <summary>Connections in TIME_WAIT that are remembered: as many as there are ephemeral ports (own choice).</summary>
+    internal const int MaxTimeWaits = 65_536 - TunnelConstants.FirstEphemeralPort;
+
     private readonly Dictionary<ConnectionKey, ConnectionEntry> _connections = [];
     private readonly Dictionary<uint, Connection> _connectionsById = [];
+    private readonly Queue<ConnectionEntry> _timeWaits = new(); // in the order in which they began
     private readonly Dictionary<ushort, Listener> _listeners = [];
     private readonly Dictionary<ushort, int> _leases = [];
     private readonly Queue<ConnectionEntry> _news = new();
@@ -118,7 +122,8 @@ public sealed partial class Node
             return null;
         }
 
-        ushort? local = FreePort((node, candidate) => !node._listeners.ContainsKey(candidate) && !node._connections.ContainsKey(new ConnectionKey(candidate, nodeId, port)));
+        ushort? local = FreePort((node, candidate) => !node._listeners.ContainsKey(candidate) && !node._connections.ContainsKey(new ConnectionKey(candidate, nodeId, port)))
+            ?? ReusedPort(now, nodeId, port);
         if (local is null)
         {
             error = "no free local port";
@@ -308,6 +313,15 @@ public sealed partial class Node
                 Uncount(entry);
             }
 
+            if ((signals & ConnectionSignals.Finished) != 0 && entry.Connection.State == ConnectionState.TimeWait)
+            {
+                KeepOnlyRecentTimeWaits(now, entry);
+                if (entry.IsRemoved)
+                {
+                    return;
+                }
+            }
+
             if ((signals & ConnectionSignals.Closed) != 0)
             {
                 SendNow(now, entry);
@@ -403,6 +417,42 @@ public sealed partial class Node
         while (_nextConnectionId == 0 || _connectionsById.ContainsKey(_nextConnectionId));
 
         return _nextConnectionId;
+    }
+
+    /// <summary>
+    /// Every ephemeral port has a connection with this port of the peer: the one that has been in TIME_WAIT for longest gives its port up.
+    /// The new SYN has another initial number, which the peer takes for a new connection (spec 02 section 12.2).
+    /// </summary>
+    private ushort? ReusedPort(Instant now, uint nodeId, ushort port)
+    {
+        ushort? reused = FreePort((node, candidate) => node._connections.TryGetValue(new ConnectionKey(candidate, nodeId, port), out ConnectionEntry? old)
+            && old.Connection.State == ConnectionState.TimeWait);
+        if (reused is { } local)
+        {
+            EndTimeWait(now, _connections[new ConnectionKey(local, nodeId, port)]);
+        }
+
+        return reused;
+    }
+
+    private void EndTimeWait(Instant now, ConnectionEntry entry)
+    {
+        entry.Connection.Replace(now);
+        AfterConnection(now, entry);
+    }
+
+    /// <summary>The connection is over for its application: from here on it is only remembered, and there is a bound on that.</summary>
+    private void KeepOnlyRecentTimeWaits(Instant now, ConnectionEntry entry)
+    {
+        _timeWaits.Enqueue(entry);
+        while (_timeWaits.TryPeek(out ConnectionEntry? oldest) && (oldest.IsRemoved || _connections.Count - _countedConnections > MaxTimeWaits))
+        {
+            _timeWaits.Dequeue();
+            if (!oldest.IsRemoved && oldest.Connection.State == ConnectionState.TimeWait)
+            {
+                EndTimeWait(now, oldest);
+            }
+        }
     }
 
     /// <summary>The next free ephemeral port, from a random start upward, so that a port is not used again soon (spec 02 section 4.6).</summary>

@@ -411,7 +411,13 @@ internal sealed partial class Bbr : ICongestionController
         {
             paced += Math.Min(rate, ProbeSegments * _segment * TimeSpan.TicksPerSecond / Math.Max(1, _minimum));
         }
-        PacingRate = _isFull ? paced : Math.Max(PacingRate, paced);
+        if (!_isFull)
+        {
+            // the little that an application says is no measure of the path: at least the first window per round trip (draft section 5.6.2)
+            long first = StreamConstants.InitialWindow(_segment) * TimeSpan.TicksPerSecond / Math.Clamp(_minimum, 1, TimeSpan.TicksPerSecond);
+            paced = Math.Max(Math.Max(PacingRate, paced), (first * StartupPacingGain) >> 8);
+        }
+        PacingRate = paced;
     }
 
     private void UpdateWindow(in AckSample sample, bool isRound)

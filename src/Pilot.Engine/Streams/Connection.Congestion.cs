@@ -67,10 +67,9 @@ public sealed partial class Connection
         {
             int segment = EffectiveSegment;
             long rate = PacingRate;
-            bool isNear = _rtt.HasSample && _rtt.Minimum < _options.FastPathRtt;
-            long burst = isNear
+            long burst = IsNear
                 ? Math.Max((long)StreamConstants.ExtendedBurstSegments * segment, Math.Min(rate / 1000, 1 << 20))
-                : !_rtt.HasSample ? StreamConstants.InitialWindow(segment)
+                : !_rtt.HasSample || _segmentsSent == 0 ? StreamConstants.InitialWindow(segment)
                 : Math.Min(rate / Pacer.BurstsPerSecond, 256 << 10) + 2 * segment;
             return PeerIsExtended ? burst : Math.Min(burst, (long)StreamConstants.ReferenceBurstSegments * segment);
         }

@@ -28,6 +28,9 @@ internal sealed unsafe class AesGcmContext : SafeHandle
         }
     }
 
+    /// <summary>Whether this system's libcrypto gives such contexts; found out once.</summary>
+    public static bool IsSupported { get; } = Probe();
+
     public override bool IsInvalid => handle == 0;
 
     /// <summary>Encrypts <paramref name="data"/> in place and writes the tag.</summary>
@@ -78,6 +81,25 @@ internal sealed unsafe class AesGcmContext : SafeHandle
 
         GC.KeepAlive(this);
         return false;
+    }
+
+    private static bool Probe()
+    {
+        try
+        {
+            using var context = new AesGcmContext(new byte[KeySize]);
+            Span<byte> data = stackalloc byte[1];
+            Span<byte> tag = stackalloc byte[TagSize];
+            Span<byte> nonce = stackalloc byte[NonceSize];
+            nonce.Clear();
+            data.Clear();
+            context.Seal(nonce, [], data, tag);
+            return context.TryOpen(nonce, [], data, tag);
+        }
+        catch (Exception e) when (e is DllNotFoundException or EntryPointNotFoundException or CryptographicException)
+        {
+            return false;
+        }
     }
 
     protected override bool ReleaseHandle()

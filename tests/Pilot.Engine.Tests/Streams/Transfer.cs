@@ -16,6 +16,8 @@ internal sealed class Transfer(Connection connection, int sendLength, int sendSe
 
     public int Received => _received;
 
+    public int Sent => _sent;
+
     public bool IsSent => _sent == sendLength;
 
     public bool IsReceived => _received == expectLength;

@@ -187,6 +187,46 @@ public sealed class NodeStreamTests
         Assert.True(wire.Now - before < TimeSpan.FromSeconds(3), $"took {wire.Now - before}");
     }
 
+    [Fact]
+    public void When_no_port_is_free_the_oldest_connection_in_time_wait_gives_its_own_up()
+    {
+        var wire = new Wire { IsLogging = false, Delay = TimeSpan.FromMilliseconds(0.1) };
+        WireNode a = wire.Add(7);
+        WireNode b = wire.Add(9);
+        a.Trust(b);
+        b.Trust(a);
+        Listener listener = b.Node.Listen(1000)!;
+        const int free = 3;
+        for (int i = 0; i < 65_536 - TunnelConstants.FirstEphemeralPort - free; i++)
+        {
+            Assert.NotNull(a.Node.Listen(0));
+        }
+
+        List<ushort> ports = [];
+        for (int i = 0; i < 3 * free; i++)
+        {
+            Connection dialed = a.Node.Dial(wire.Now, b.NodeId, 1000, TimeSpan.FromSeconds(10), out string? error) ?? throw new InvalidOperationException($"{i}: {error}");
+            ports.Add(dialed.LocalPort);
+            Connection? accepted = null;
+            Assert.True(wire.RunUntil(() => (accepted ??= b.Node.Accept(listener)) is not null && dialed.State == ConnectionState.Established, TimeSpan.FromSeconds(5)), $"{i}: {dialed.Error}");
+            dialed.Close(wire.Now);
+            a.Node.Touch(wire.Now, dialed);
+            accepted!.Close(wire.Now);
+            b.Node.Touch(wire.Now, accepted);
+            Assert.True(wire.RunUntil(() => dialed.State == ConnectionState.TimeWait && accepted.State == ConnectionState.TimeWait, TimeSpan.FromSeconds(5)));
+            Assert.Equal((ConnectionError.None, ConnectionError.None), (dialed.Error, accepted.Error));
+        }
+
+        Assert.Equal(ports[..free], ports[free..(2 * free)]);
+        Connection[] open = [.. Enumerable.Range(0, free).Select(_ => a.Node.Dial(wire.Now, b.NodeId, 1000, TimeSpan.FromSeconds(10), out string? _)!)];
+        Assert.DoesNotContain(null, open);
+        Assert.Null(a.Node.Dial(wire.Now, b.NodeId, 1000, TimeSpan.FromSeconds(10), out string? full));
+        Assert.Equal("no free local port", full);
+        Assert.True(wire.RunUntil(() => open.All(dialed => dialed.State == ConnectionState.Established), TimeSpan.FromSeconds(5)));
+        wire.RunFor(TimeSpan.FromSeconds(30));
+        Assert.Equal(free, a.Node.PortLeases);
+    }
+
     /// <summary>Connections that wait out their end hold no part of the buffer memory: many short ones do not keep the next one out.</summary>
     [Fact]
     public void Short_streams_in_quick_succession_find_room()

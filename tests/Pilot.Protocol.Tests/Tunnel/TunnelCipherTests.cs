@@ -5,8 +5,10 @@ namespace Pilot.Protocol.Tests.Tunnel;
 
 public sealed class TunnelCipherTests
 {
-    [Fact]
-    public void Frames_equal_those_of_the_frameworks_AesGcm_and_open_again()
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Frames_equal_those_of_the_frameworks_AesGcm_and_open_again(bool keepsContext)
     {
         var random = new Random(10);
         byte[] key = new byte[TunnelKey.Size];
@@ -14,7 +16,7 @@ public sealed class TunnelCipherTests
         for (int round = 0; round < 400; round++)
         {
             random.NextBytes(key);
-            using var cipher = new TunnelCipher(key);
+            using var cipher = new TunnelCipher(key, keepsContext);
             using var framework = new AesGcm(key, TunnelFrame.TagSize);
             for (int repeat = 0; repeat < 5; repeat++)
             {
@@ -44,17 +46,19 @@ public sealed class TunnelCipherTests
         }
     }
 
-    [Fact]
-    public void A_frame_that_does_not_open_is_unchanged_so_another_key_can_be_tried()
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void A_frame_that_does_not_open_is_unchanged_so_another_key_can_be_tried(bool keepsContext)
     {
         var random = new Random(11);
         byte[] key = new byte[TunnelKey.Size];
         byte[] packet = new byte[1200];
         random.NextBytes(packet);
         random.NextBytes(key);
-        using var right = new TunnelCipher(key);
+        using var right = new TunnelCipher(key, keepsContext);
         random.NextBytes(key);
-        using var wrong = new TunnelCipher(key);
+        using var wrong = new TunnelCipher(key, keepsContext);
         byte[] frame = new byte[TunnelFrame.EncryptedOverhead + packet.Length];
         packet.CopyTo(frame, TunnelFrame.EncryptedHeaderSize);
         right.SealInPlace(frame, packet.Length, 7, 8, 9);
@@ -67,11 +71,13 @@ public sealed class TunnelCipherTests
         Assert.Equal(packet, opened.ToArray());
     }
 
-    [Fact]
-    public void Any_changed_bit_is_detected_and_the_frame_stays_as_received()
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Any_changed_bit_is_detected_and_the_frame_stays_as_received(bool keepsContext)
     {
         byte[] key = new byte[TunnelKey.Size];
-        using var cipher = new TunnelCipher(key);
+        using var cipher = new TunnelCipher(key, keepsContext);
         byte[] frame = new byte[TunnelFrame.EncryptedOverhead + 40];
         cipher.SealInPlace(frame, 40, 1, 2, 3);
         for (int bit = 0; bit < frame.Length * 8; bit++)
@@ -86,10 +92,12 @@ public sealed class TunnelCipherTests
         Assert.True(cipher.TryOpenInPlace(frame, out _));
     }
 
-    [Fact]
-    public void Short_frames_are_refused_and_a_disposed_cipher_says_so()
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Short_frames_are_refused_and_a_disposed_cipher_says_so(bool keepsContext)
     {
-        var cipher = new TunnelCipher(new byte[TunnelKey.Size]);
+        var cipher = new TunnelCipher(new byte[TunnelKey.Size], keepsContext);
         for (int length = 0; length < TunnelFrame.EncryptedOverhead; length++)
         {
             byte[] frame = new byte[length];
@@ -99,6 +107,9 @@ public sealed class TunnelCipherTests
 
         cipher.Dispose();
         Assert.Throws<ObjectDisposedException>(() => cipher.SealInPlace(new byte[100], 10, 1, 1, 1));
-        Assert.Throws<ArgumentOutOfRangeException>(() => new TunnelCipher(new byte[16]));
+        Assert.Throws<ArgumentOutOfRangeException>(() => new TunnelCipher(new byte[16], keepsContext));
     }
+
+    [Fact]
+    public void This_system_keeps_contexts() => Assert.True(AesGcmContext.IsSupported);
 }
