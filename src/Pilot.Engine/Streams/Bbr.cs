@@ -146,7 +146,7 @@ internal sealed partial class Bbr : ICongestionController
         UpdateAggregation(sample);
         UpdateMinimum(sample);
         UpdatePhase(sample, isRound);
-        UpdatePacing();
+        UpdatePacing(sample.Rate.IsAppLimited);
         UpdateWindow(sample, isRound);
         Compete(sample);
         _restartsFromIdle = false;
@@ -391,7 +391,7 @@ internal sealed partial class Bbr : ICongestionController
 
     private bool HasLasted(Instant now, long ticks) => (now - _phaseSince).Ticks > ticks;
 
-    private void UpdatePacing()
+    private void UpdatePacing(bool isAppLimited)
     {
         long rate = Rate;
         if (rate == 0)
@@ -413,9 +413,13 @@ internal sealed partial class Bbr : ICongestionController
         }
         if (!_isFull)
         {
-            // the little that an application says is no measure of the path: at least the first window per round trip (draft section 5.6.2)
-            long first = StreamConstants.InitialWindow(_segment) * TimeSpan.TicksPerSecond / Math.Clamp(_minimum, 1, TimeSpan.TicksPerSecond);
-            paced = Math.Max(Math.Max(PacingRate, paced), (first * StartupPacingGain) >> 8);
+            paced = Math.Max(paced, PacingRate);
+            if (isAppLimited)
+            {
+                // the little that an application says is no measure of the path: at least the first window per round trip (draft section 5.6.2)
+                long first = StreamConstants.InitialWindow(_segment) * TimeSpan.TicksPerSecond / Math.Clamp(_minimum, 1, TimeSpan.TicksPerSecond);
+                paced = Math.Max(paced, (first * StartupPacingGain) >> 8);
+            }
         }
         PacingRate = paced;
     }

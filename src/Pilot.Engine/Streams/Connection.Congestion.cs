@@ -69,7 +69,7 @@ public sealed partial class Connection
             long rate = PacingRate;
             long burst = IsNear
                 ? Math.Max((long)StreamConstants.ExtendedBurstSegments * segment, Math.Min(rate / 1000, 1 << 20))
-                : !_rtt.HasSample || _segmentsSent == 0 ? StreamConstants.InitialWindow(segment)
+                : !_rtt.HasSample ? StreamConstants.InitialWindow(segment)
                 : Math.Min(rate / Pacer.BurstsPerSecond, 256 << 10) + 2 * segment;
             return PeerIsExtended ? burst : Math.Min(burst, (long)StreamConstants.ReferenceBurstSegments * segment);
         }

@@ -6,7 +6,7 @@ namespace Pilot.Engine.Tests.Streams;
 public sealed class ExchangeTests
 {
     private static readonly TimeSpan Latency = TimeSpan.FromMilliseconds(5);
-    private static TimeSpan Slack(int size) => TimeSpan.FromMicroseconds(2000 + (size / 2)); // several segments are paced
+    private static TimeSpan Slack(int size) => TimeSpan.FromMicroseconds(2000 + size); // several segments are paced
 
     /// <param name="size">Bytes each way.</param>
     /// <param name="piece">Bytes per write.</param>

@@ -285,6 +285,34 @@ public sealed class MechanismTests
     }
 
     [Fact]
+    public void Connections_that_lost_the_same_path_do_not_repeat_in_step()
+    {
+        TimeSpan[][] waits = [.. Enumerable.Range(0, 8).Select(i => RepeatsOnADeadPath((uint)(i * 1000)))];
+        for (int step = 0; step < 3; step++)
+        {
+            TimeSpan[] same = [.. waits.Select(each => each[step])];
+            TimeSpan rto = Ms(200 << step);
+            Assert.All(same, wait => Assert.InRange(wait, rto, rto * 1.125)); // up to an eighth
+            Assert.Equal(same.Length, same.Distinct().Count());
+            Assert.True(same.Max() - same.Min() > rto / 32, $"all within {same.Max() - same.Min()}");
+        }
+    }
+
+    // the waits between the repeats of a segment behind its tail loss probe
+    private static TimeSpan[] RepeatsOnADeadPath(uint isn)
+    {
+        ConnectionPair pair = ConnectionPair.Ours(isn: isn);
+        pair.RunUntil(() => pair.LeftConnection.State == ConnectionState.Established);
+        pair.Run(Ms(50));
+        pair.Drop = _ => true;
+        pair.Wire.Clear();
+        pair.LeftConnection.Write(pair.Now, new byte[500]);
+        pair.Run(TimeSpan.FromSeconds(3));
+        Instant[] sent = [.. pair.Wire.Where(p => p.FromLeft && p.Payload.Length == 500).Select(p => p.At)];
+        return [.. sent.Skip(2).Zip(sent.Skip(1), (later, earlier) => later - earlier)];
+    }
+
+    [Fact]
     public void Sequence_numbers_may_wrap_in_a_transfer()
     {
         PacketHeader syn = new() { Protocol = PacketProtocol.Stream, Flags = PacketFlags.Syn, SourcePort = 1, DestinationPort = 2, Sequence = 0xFFFF_FF00, Window = 512 };
