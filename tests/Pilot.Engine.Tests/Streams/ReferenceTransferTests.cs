@@ -26,7 +26,30 @@ public sealed class ReferenceTransferTests
         }
     }
 
-    private static void Run(int seed, bool weDial, int ourLength, int theirLength, Link link)
+    /// <summary>The path is another one now and then, wider or narrower, and what was learnt about it is forgotten; boundaries that a reference has seen stay.</summary>
+    [Fact]
+    public void Transfers_arrive_complete_over_paths_that_change()
+    {
+        int[] sizes = [1152, 1402, 4096, 60_000];
+        for (int seed = 1000; seed < 1040; seed++)
+        {
+            Random random = new(seed);
+            Link link = new() { Latency = TimeSpan.FromMilliseconds(random.Next(0, 40)), Loss = random.NextDouble() * 0.03, Reordering = 0.02 };
+            Run(seed, weDial: seed % 2 == 0, random.Next(0, 300_000), random.Next(0, 300_000), link, pair =>
+            {
+                if (random.Next(60) == 0)
+                {
+                    pair.LeftConnection.MaxSegmentPayload = sizes[random.Next(sizes.Length)];
+                    if (random.Next(2) == 0)
+                    {
+                        pair.LeftConnection.OnPathChanged(pair.Now);
+                    }
+                }
+            });
+        }
+    }
+
+    private static void Run(int seed, bool weDial, int ourLength, int theirLength, Link link, Action<ConnectionPair>? disturb = null)
     {
         (ConnectionPair pair, ReferencePeer reference) = ConnectionPair.WithReference(weDial, link: link, seed: seed, segment: seed % 3 == 0 ? 4096 : 1152);
         pair.IsRecording = false;
@@ -54,7 +77,11 @@ public sealed class ReferenceTransferTests
             reference.Write(pair.Now, theirs);
             pair.RunUntil(
                 () => ours.IsSent && ours.IsReceived && delivered == ourLength && host.Connection!.UnacknowledgedBytes == 0 && !reference.HasUnsent,
-                TimeSpan.FromSeconds(300), () => ours.Act(pair.Now));
+                TimeSpan.FromSeconds(300), () =>
+                {
+                    disturb?.Invoke(pair);
+                    ours.Act(pair.Now);
+                });
             Assert.Equal(ConnectionState.Established, host.Connection!.State);
             host.Connection.Close(pair.Now);
             pair.Run(TimeSpan.FromSeconds(60));
