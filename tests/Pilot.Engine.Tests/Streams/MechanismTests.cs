@@ -287,7 +287,7 @@ public sealed class MechanismTests
     [Fact]
     public void Connections_that_lost_the_same_path_do_not_repeat_in_step()
     {
-        TimeSpan[][] waits = [.. Enumerable.Range(0, 8).Select(i => RepeatsOnADeadPath((uint)(i * 1000)))];
+        TimeSpan[][] waits = [.. Enumerable.Range(0, 8).Select(i => RepeatsOnADeadPath((uint)new Random(i).Next()))];
         for (int step = 0; step < 3; step++)
         {
             TimeSpan[] same = [.. waits.Select(each => each[step])];
