@@ -319,5 +319,7 @@ public sealed class RegistrationTests
         }
 
         Assert.InRange(passed, 5900, 6010);
+        var forged = new JsonObject { ["type"] = "register", ["public_key"] = known.Identity.PublicKeyText, ["signature_v2"] = "AAAA" };
+        Assert.Equal("rate_limited", known.Send(forged).Code());
     }
 }

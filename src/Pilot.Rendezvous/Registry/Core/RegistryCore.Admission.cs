@@ -23,7 +23,7 @@ internal sealed partial class RegistryCore
             case "register":
                 bool allowed = _limits.Registrations.TryTake(now, address, out TimeSpan wait);
                 // Known keys come through without a token, so that a restart locks nobody out; but each may write, so that this has an end, too.
-                if (!allowed && Has(RegistryPolicy.LimitPerNode) && !request.HasString(RequestProof.SignatureMember) && !_limits.Unsigned.TryTake(now, address, out TimeSpan pause))
+                if (!allowed && Has(RegistryPolicy.LimitPerNode) && !_limits.Unsigned.TryTake(now, address, out TimeSpan pause))
                 {
                     return new Admission(RateLimited(connection, "registrations", pause), default, null);
                 }
