@@ -7,6 +7,7 @@ internal sealed partial class Bbr
 {
     private const int QueuedRoundTrips = 20;    // two probing cycles without an empty queue, in minimum round trips
     private const int ExcessRoundTrips = 10;    // with a queue longer than flows of this kind make
+    private const int EmptyRoundTrips = 20;     // that long empty: nobody fills it
     private static readonly long QueuedAtLeast = 500 * TimeSpan.TicksPerMillisecond;
 
     private const int EntryGrowth = 2;           // the bound on the flight had squeezed it: it may double at once
@@ -47,9 +48,11 @@ internal sealed partial class Bbr
             }
             BeginCompeting(sample.Now, sample.InFlight);
         }
-        if (_queue.EmptyAt > _competingSince)
+        // after a loss that all noticed the queue may be empty for a moment: only one that stays so is ours alone
+        bool isEmpty = _queue.EmptyAt > _competingSince && (_phase == Phase.ProbeRtt || !_queue.IsDeep(_minimum) || Exceeds(sample.Now, _queue.FilledAt, EmptyRoundTrips));
+        if (isEmpty)
         {
-            _competitor = null; // the queue was empty: we are alone, or among our own kind
+            _competitor = null;
             return;
         }
         if (_phase == Phase.ProbeRtt)

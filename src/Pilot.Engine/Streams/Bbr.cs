@@ -18,8 +18,6 @@ internal sealed partial class Bbr : ICongestionController
     private const int StartupPacingGain = 709;   // 2.77 = 4 ln 2: doubles the rate per round
     private const int StartupWindowGain = 512;
     private const int DrainGain = 90;            // 0.35
-    private const int UpGain = 320;              // 1.25
-    private const int LeapGain = 512;            // 2
     private const int DownGain = 192;            // 0.75
     private const int CruiseWindowGain = 448;    // 1.75
     private const int PacingMargin = 253;        // 0.99: keeps the queue from standing
@@ -32,11 +30,8 @@ internal sealed partial class Bbr : ICongestionController
     private const int StartupLossSegments = 16;  // losses in a small flight may be chance: fewer end startup only when the rate does not grow any more
     private const int DeepDrainGain = 210;       // 0.82: below the product, so that a minimum measured in a queue betrays itself
     private const int DeepDrainCycles = 2;       // in every second cycle
-    private const int ProbeSegments = 12;      // a probe adds this many per round trip to its gain, which lets small flows catch up
     private const int CruiseRounds = 5;          // minimum round trips between two probes, and up to two more by chance
     private const int MinWindowSegments = 4;
-    private const int FoundPercent = 121;        // a probe that raises the rate by this much has not reached the limit
-    private const int ProbesBeforeLeap = 2;      // so many in a row
     private const int AgreeingProbes = 2;        // further probes of the round trip that confirm a longer minimum
     private const int AggregationRounds = 5;     // half the lifetime of the aggregation estimate
 
@@ -72,12 +67,12 @@ internal sealed partial class Bbr : ICongestionController
 
     // the current round
     private long _roundLost, _roundDelivered, _roundRate;
+    private long _roundMinimum = long.MaxValue; // round trip
     private bool _lastRoundExceeded;
 
     // phases
     private Instant _phaseSince;
     private int _cycle;
-    private int _probesInRow;                   // that found more
     private long _cruiseLength;
     private Instant _probeRttEnd = Instant.Never;
     private long _probeRttMinimum, _lastProbe;
@@ -191,6 +186,7 @@ internal sealed partial class Bbr : ICongestionController
         _isFull = false;
         _fullRate = 0;
         _flatRounds = 0;
+        _yield = Unit;
         _roundLost = _roundDelivered = _roundRate = 0;
         _afterTimeout = false;
         _keptWindow = 0;
@@ -241,6 +237,12 @@ internal sealed partial class Bbr : ICongestionController
             _rateNow = Math.Max(_roundRate, Rate * 7 / 10);
             _rateBefore = 0;
         }
+        if (_roundMinimum != long.MaxValue)
+        {
+            _queue.AddRound(sample.Now, _roundMinimum);
+            Yield(sample.Now);
+            _roundMinimum = long.MaxValue;
+        }
         _lastRoundExceeded = exceeds; // one such round may be another flow's probe
         _roundLost = _roundDelivered = _roundRate = 0;
     }
@@ -275,6 +277,7 @@ internal sealed partial class Bbr : ICongestionController
         }
         bool isExpired = _minimum != long.MaxValue && (sample.Now - _probedAt).Ticks > (_competitor is null ? MinimumLifetime : CompetingProbeInterval);
         _minimum = isExpired && _restartsFromIdle ? ticks : Math.Min(_minimum, ticks);
+        _roundMinimum = Math.Min(_roundMinimum, ticks);
         _queue.Add(sample.Now, ticks, _minimum);
         if (_queue.EmptyAt == sample.Now || (isExpired && _restartsFromIdle))
         {
@@ -314,9 +317,10 @@ internal sealed partial class Bbr : ICongestionController
                 _probesInRow = HasFoundMore ? _probesInRow + 1 : 0;
                 if (_rateNow > 0)
                 {
-                    _rateBefore = _rateNow;
+                    _rateBefore = _yield < Unit ? Rate * _yield >> 8 : _rateNow;
                     _rateNow = 0;
                 }
+                _yield = Unit;
                 _cycle++;
                 Enter(Phase.Up, now);
                 break;
@@ -378,11 +382,6 @@ internal sealed partial class Bbr : ICongestionController
         Enter(Phase.Cruise, now);
     }
 
-    // the last probe did not reach the limit of the path: the next one follows at once, and the third in a row goes further
-    private bool HasFoundMore => _rateBefore > 0 && _rateNow * 100 > _rateBefore * FoundPercent;
-
-    private int ProbeGain => _probesInRow >= ProbesBeforeLeap ? LeapGain : UpGain;
-
     private void Enter(Phase phase, Instant now)
     {
         _phase = phase;
@@ -404,6 +403,7 @@ internal sealed partial class Bbr : ICongestionController
             Phase.Drain => DrainGain,
             Phase.Up => ProbeGain,
             Phase.Down => DownGain,
+            Phase.Cruise => _yield,
             _ => Unit,
         };
         long paced = ((rate * gain) >> 8) * PacingMargin >> 8;
