@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Net.Sockets;
+using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Pilot.Daemon.Commands;
 using Pilot.Daemon.Configuration;
@@ -23,7 +24,7 @@ using Pilot.Flags;
 namespace Pilot.Daemon;
 
 /// <summary>Puts a daemon together, starts it, and stops it cleanly.</summary>
-internal sealed class DaemonService(DaemonSettings settings, ILoggerFactory loggers, Action requestStop) : IDisposable
+internal sealed class DaemonService(DaemonSettings settings, ILoggerFactory loggers, Action requestStop) : IHostedService, IDisposable
 {
     private static readonly TimeSpan CloseWait = TimeSpan.FromSeconds(2); // for FINs and their answers at a clean stop
 

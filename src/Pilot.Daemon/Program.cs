@@ -1,5 +1,6 @@
 using System.Collections;
-using System.Runtime.InteropServices;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Pilot.Daemon;
 using Pilot.Daemon.Configuration;
@@ -57,38 +58,24 @@ catch (FatalException exception)
     return 1;
 }
 
-// A host of its own, for one service: the framework's takes ten assemblies and 3 MB to do this.
 static async Task<int> RunAsync(DaemonSettings settings)
 {
-    var shutdownLimit = TimeSpan.FromSeconds(10);
     await using var log = LogSetup.Create(settings);
     using var loggers = new SerilogLoggerFactory(log);
-    var stop = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-    using var service = new DaemonService(settings, loggers, () => stop.TrySetResult());
-    using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, OnSignal);
-    using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, OnSignal);
-    using var quit = PosixSignalRegistration.Create(PosixSignal.SIGQUIT, OnSignal);
     try
     {
-        await service.StartAsync(CancellationToken.None).ConfigureAwait(false);
-        await stop.Task.ConfigureAwait(false);
-        await service.StopAsync(CancellationToken.None).WaitAsync(shutdownLimit).ConfigureAwait(false);
+        var builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings { DisableDefaults = true });
+        builder.Services.AddSingleton<ILoggerFactory>(loggers);
+        builder.Services.Configure<ConsoleLifetimeOptions>(options => options.SuppressStatusMessages = true);
+        builder.Services.Configure<HostOptions>(options => options.ShutdownTimeout = TimeSpan.FromSeconds(10));
+        builder.Services.AddHostedService(services => new DaemonService(settings, loggers, services.GetRequiredService<IHostApplicationLifetime>().StopApplication));
+        using var host = builder.Build();
+        await host.RunAsync().ConfigureAwait(false);
+        return Environment.ExitCode;
     }
     catch (FatalException exception)
     {
         loggers.CreateLogger("daemon").LogError("daemon start: {Error}", exception.Message);
         throw;
-    }
-    catch (TimeoutException)
-    {
-        loggers.CreateLogger("daemon").LogWarning("not everything ended within {Limit} s", shutdownLimit.TotalSeconds);
-    }
-
-    return Environment.ExitCode;
-
-    void OnSignal(PosixSignalContext context)
-    {
-        context.Cancel = true; // the clean stop ends the process
-        stop.TrySetResult();
     }
 }
