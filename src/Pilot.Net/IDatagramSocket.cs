@@ -7,7 +7,11 @@ namespace Pilot.Net;
 /// <param name="Offset">Place in <see cref="ReceiveBatch.Buffer"/>.</param>
 /// <param name="Length">Bytes.</param>
 /// <param name="SegmentSize">Size of each datagram in it; the last may be shorter.</param>
-internal readonly record struct ReceivedMessage(UdpEndpoint Source, int Offset, int Length, int SegmentSize);
+internal readonly record struct ReceivedMessage(UdpEndpoint Source, int Offset, int Length, int SegmentSize)
+{
+    /// <summary>When the kernel took it from the network, in nanoseconds since 1970 by the system's clock; 0 where it was not asked to tell (SO_TIMESTAMPNS).</summary>
+    public long ArrivedAt { get; init; }
+}
 
 /// <summary>Room for the messages of one receive call; made once and reused.</summary>
 internal sealed class ReceiveBatch

@@ -7,7 +7,7 @@ namespace Pilot.Net;
 internal sealed unsafe class LinuxReceiver : IDisposable
 {
     private const int NameRoom = 32; // sockaddr_in6 is 28
-    private const int ControlRoom = 64; // one UDP_GRO message is 24 with 64-bit words
+    private const int ControlRoom = 64; // one UDP_GRO message is 24 with 64-bit words, one time stamp 32
     private const int MaxErrors = 64; // per call: pending ICMP errors that are taken off before giving up until the next wake-up
 
     private readonly int _descriptor;
@@ -118,12 +118,15 @@ internal sealed unsafe class LinuxReceiver : IDisposable
             }
 
             var length = (int)_messages[i].Length;
-            batch.Messages[batch.Count++] = new ReceivedMessage(source, i * batch.MessageSize, length, SegmentSize(message, length));
+            ReadControl(message, length, out var segmentSize, out var arrivedAt);
+            batch.Messages[batch.Count++] = new ReceivedMessage(source, i * batch.MessageSize, length, segmentSize) { ArrivedAt = arrivedAt };
         }
     }
 
-    private static int SegmentSize(in LinuxSocketCalls.Message message, int length)
+    private static void ReadControl(in LinuxSocketCalls.Message message, int length, out int segmentSize, out long arrivedAt)
     {
+        segmentSize = length;
+        arrivedAt = 0;
         var header = sizeof(LinuxSocketCalls.ControlHeader);
         var rest = (int)message.ControlLength;
         var at = message.Control;
@@ -133,20 +136,22 @@ internal sealed unsafe class LinuxReceiver : IDisposable
             var whole = (int)Math.Min(control.Length, (nuint)rest);
             if (whole < header)
             {
-                break;
+                return;
             }
 
             if (control.Level == LinuxSocketCalls.UdpLevel && control.Type == LinuxSocketCalls.OptionCoalesce && whole >= header + sizeof(int))
             {
                 var size = *(int*)(at + header);
-                return size > 0 && size < length ? size : length;
+                segmentSize = size > 0 && size < length ? size : length;
+            }
+            else if (control.Level == LinuxSocketCalls.SocketLevel && control.Type == LinuxSocketCalls.OptionTimestamp && whole >= header + (2 * sizeof(nint)))
+            {
+                arrivedAt = (*(nint*)(at + header) * 1_000_000_000L) + *(nint*)(at + header + sizeof(nint)); // struct timespec
             }
 
             var step = LinuxSocketCalls.AlignControl(whole);
             at += step;
             rest -= step;
         }
-
-        return length;
     }
 }

@@ -12,6 +12,7 @@ internal static unsafe partial class LinuxSocketCalls
     public const int UdpLevel = 17; // SOL_UDP
     public const int OptionSegment = 103; // UDP_SEGMENT, Linux 4.18: segment size in bytes, 16 bits
     public const int OptionCoalesce = 104; // UDP_GRO, Linux 5.0: on or off; as control message the segment size, 32 bits
+    public const int OptionTimestamp = 35; // SO_TIMESTAMPNS of 64-bit systems: on or off; as control message a struct timespec of the system's clock
 
     public const int DoNotWait = 0x40; // MSG_DONTWAIT
     public const int Truncated = 0x20; // MSG_TRUNC

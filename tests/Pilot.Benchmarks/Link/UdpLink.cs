@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using Pilot.Net;
 using Pilot.Daemon.Polling;
 using Pilot.Protocol;
@@ -19,6 +18,8 @@ internal sealed class UdpLink : TwoWayLink
     private readonly IDatagramSocket _far;
     private readonly UdpEndpoint _a;
     private readonly UdpEndpoint _b;
+    private readonly ArrivalClock _nearClock = new();
+    private readonly ArrivalClock _farClock = new();
     private readonly ReceiveBatch _received = new(16, 65536);
     private readonly byte[] _batch = GC.AllocateUninitializedArray<byte>(65_507, pinned: true);
 
@@ -34,6 +35,8 @@ internal sealed class UdpLink : TwoWayLink
         _b = b;
         _near = DatagramSocket.Open("127.0.0.1", nearPort);
         _far = DatagramSocket.Open("127.0.0.1", farPort);
+        ArrivalClock.Start(_near.Descriptor);
+        ArrivalClock.Start(_far.Descriptor);
         Poller.Add(_near.Descriptor, NearToken, Interest.Read);
         Poller.Add(_far.Descriptor, FarToken, Interest.Read);
     }
@@ -46,8 +49,8 @@ internal sealed class UdpLink : TwoWayLink
 
     protected override void Receive()
     {
-        Receive(_near, _a, ShaperToB, ToB);
-        Receive(_far, _b, ShaperToA, ToA);
+        Receive(_near, _a, ShaperToB, ToB, _nearClock);
+        Receive(_far, _b, ShaperToA, ToA, _farClock);
     }
 
     protected override void Release(long now)
@@ -62,11 +65,11 @@ internal sealed class UdpLink : TwoWayLink
         _far.Dispose();
     }
 
-    private void Receive(IDatagramSocket socket, UdpEndpoint expected, LinkShaper shaper, LinkQueue queue)
+    private void Receive(IDatagramSocket socket, UdpEndpoint expected, LinkShaper shaper, LinkQueue queue, ArrivalClock clock)
     {
         while (socket.Receive(_received))
         {
-            var now = Stopwatch.GetTimestamp();
+            clock.Read();
             for (var i = 0; i < _received.Count; i++)
             {
                 var message = _received.Messages[i];
@@ -75,14 +78,15 @@ internal sealed class UdpLink : TwoWayLink
                     continue;
                 }
 
+                var arrived = clock.Of(message);
                 var rest = _received.Buffer.AsSpan(message.Offset, message.Length);
                 while (!rest.IsEmpty)
                 {
                     var datagram = rest[..Math.Min(message.SegmentSize, rest.Length)];
                     rest = rest[datagram.Length..];
-                    if (shaper.TryAdmit(now, datagram.Length + HeaderBytes, out var arrival))
+                    if (shaper.TryAdmit(arrived, datagram.Length + HeaderBytes, out var leaves))
                     {
-                        queue.Add(arrival, datagram);
+                        queue.Add(leaves, datagram);
                     }
                 }
             }

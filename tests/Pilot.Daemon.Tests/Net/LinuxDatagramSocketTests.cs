@@ -68,6 +68,26 @@ public sealed class LinuxDatagramSocketTests
         Assert.Equal(UdpEndpoint.FromIPv4(0x7F00_0001, pair.Sender.LocalEndpoint.Port), pair.Received[0].Source);
     }
 
+    /// <summary>The link of the benchmarks goes by these times; they must not cost the size of joined segments.</summary>
+    [Fact]
+    public void KernelTellsTheTimeOfArrivalWhenAsked()
+    {
+        using var sender = DatagramSocket.Open("127.0.0.1", 0);
+        using var receiver = DatagramSocket.Open("127.0.0.1", 0);
+        Assert.SkipUnless(receiver is LinuxDatagramSocket, "Linux only");
+        var batch = new ReceiveBatch(4, 65536);
+        sender.Send(receiver.LocalEndpoint, new byte[10], 10);
+        Assert.True(receiver.Receive(batch));
+        Assert.Equal(0, batch.Messages[0].ArrivedAt);
+
+        Assert.True(LinuxSocketCalls.TrySetOption(receiver.Descriptor, LinuxSocketCalls.SocketLevel, LinuxSocketCalls.OptionTimestamp, 1));
+        sender.Send(receiver.LocalEndpoint, new byte[2500], 1000);
+        Assert.True(receiver.Receive(batch));
+        Assert.InRange(batch.Messages[0].SegmentSize, 1000, 1000);
+        var age = DateTime.UtcNow - DateTime.UnixEpoch - TimeSpan.FromTicks(batch.Messages[0].ArrivedAt / 100);
+        Assert.InRange(age, TimeSpan.Zero, TimeSpan.FromMinutes(1));
+    }
+
     [Fact]
     public void IPv4OnlySocketSendsAndReceives()
     {
