@@ -141,6 +141,7 @@ internal sealed class PathTable
     {
         if (Find(kind, endpoint) is { } known)
         {
+            known.Promote(kind);
             return known;
         }
 

@@ -30,7 +30,7 @@ internal sealed class PeerPath(PathKind kind, UdpEndpoint endpoint, Instant adde
     private int _outcomes;
     private int _failures;
 
-    public PathKind Kind { get; } = kind;
+    public PathKind Kind { get; private set; } = kind;
 
     /// <summary>The peer's endpoint; for a relay the beacon's.</summary>
     public UdpEndpoint Endpoint { get; } = endpoint;
@@ -123,6 +123,16 @@ internal sealed class PeerPath(PathKind kind, UdpEndpoint endpoint, Instant adde
 
     /// <summary>Whether it was doubted for so long that another path may take over.</summary>
     public bool IsDoubtful(Instant now) => DoubtedAt != Instant.Never && now - DoubtedAt >= DoubtWait;
+
+    /// <summary>Its address is told as one of a better kind: it was first seen as the source of a frame, which does not say that it is in the own network.</summary>
+    public void Promote(PathKind told)
+    {
+        if (told < Kind && Kind != PathKind.Relay)
+        {
+            Kind = told;
+            IsPunched = false;
+        }
+    }
 
     /// <summary>Starts a burst of pings, unless one is running.</summary>
     public void StartProbing(Instant now)

@@ -76,6 +76,7 @@ internal sealed partial class Peer
             path.IsPunched = path.State == PathState.Confirmed && NeededPunch(path);
         }
 
+        ChoosePath(now); // a path may turn out to be of a better kind
         if (message.WantsAnswer)
         {
             SendEndpoints(now, wantsAnswer: false);

@@ -79,6 +79,7 @@ internal sealed partial class Peer
     /// <summary>New candidates came while a round runs: they get the PILA at once.</summary>
     public void OnCandidates(Instant now)
     {
+        ChoosePath(now); // one that is known may have been told as of a better kind
         if (IsExchanging && !_roundAnswered)
         {
             _roundStart = now;
