@@ -15,9 +15,6 @@ public sealed partial class Node
     /// <summary>SYN packets per second of one trusted peer: a lane of its own, wide enough to open many streams at once (spec 00 rule 21).</summary>
     private const int TrustedSynRate = 5000;
 
-    /// <summary>Connections in TIME_WAIT that are remembered: as many as there are ephemeral ports (own choice).</summary>
-    internal const int MaxTimeWaits = 65_536 - TunnelConstants.FirstEphemeralPort;
-
     private readonly Dictionary<ConnectionKey, ConnectionEntry> _connections = [];
     private readonly Dictionary<uint, Connection> _connectionsById = [];
     private readonly Queue<ConnectionEntry> _timeWaits = new(); // in the order in which they began
@@ -38,6 +35,9 @@ public sealed partial class Node
 
     /// <summary>Ports held by connections: returns to zero when all are gone.</summary>
     public int PortLeases => _leases.Count;
+
+    /// <summary>Ended connections that are remembered: for invariants.</summary>
+    public int RememberedTimeWaits => _timeWaits.Count;
 
     /// <summary>Bound ports.</summary>
     public int ListenerCount => _listeners.Count;
@@ -369,6 +369,11 @@ public sealed partial class Node
         _connections.Remove(entry.Key);
         _connectionsById.Remove(entry.Connection.Id);
         _deadlines.Remove(entry);
+        while (_timeWaits.TryPeek(out ConnectionEntry? oldest) && oldest.IsRemoved)
+        {
+            _timeWaits.Dequeue(); // they end nearly in order, and are not to be held beyond that
+        }
+
         entry.Peer?.Connections.Remove(entry);
         if (_leases.TryGetValue(entry.Key.LocalPort, out int lease))
         {
@@ -445,9 +450,8 @@ public sealed partial class Node
     private void KeepOnlyRecentTimeWaits(Instant now, ConnectionEntry entry)
     {
         _timeWaits.Enqueue(entry);
-        while (_timeWaits.TryPeek(out ConnectionEntry? oldest) && (oldest.IsRemoved || _connections.Count - _countedConnections > MaxTimeWaits))
+        while (_connections.Count - _countedConnections > _options.MaxTimeWaits && _timeWaits.TryDequeue(out ConnectionEntry? oldest))
         {
-            _timeWaits.Dequeue();
             if (!oldest.IsRemoved && oldest.Connection.State == ConnectionState.TimeWait)
             {
                 EndTimeWait(now, oldest);

@@ -32,6 +32,9 @@ public sealed class NodeOptions
     /// </summary>
     public long BufferLimit { get; set; } = ChunkPool.DefaultLimit;
 
+    /// <summary>Connections in TIME_WAIT that are remembered; the oldest gives way. As many as there are ephemeral ports (own choice).</summary>
+    public int MaxTimeWaits { get; init; } = 65_536 - TunnelConstants.FirstEphemeralPort;
+
     /// <summary>Where the memory of stream buffers comes from.</summary>
     public BufferMemory BufferMemory { get; set; } = BufferMemory.Managed;
 

@@ -19,17 +19,14 @@ public sealed class ForgeryTests : IAsyncLifetime
     private readonly TempDirectory _directory = new();
     private readonly FakeRegistry _registry = new();
     private readonly Crossing _crossing = new();
-    private readonly Socket _beacon = Crossing.Open();
+    private readonly FakeBeacon _beacon = new();
     private readonly Socket _attacker = Crossing.Open();
     private readonly Socket _trap = Crossing.Open();
-    private readonly CancellationTokenSource _stop = new();
-    private Task _answering = Task.CompletedTask;
     private TestDaemon _a = null!;
     private TestDaemon _b = null!;
 
     public async ValueTask InitializeAsync()
     {
-        _answering = AnswerDiscoversAsync();
         _a = await TestDaemon.StartAsync(Settings("a"));
         _b = await TestDaemon.StartAsync(Settings("b"));
         _crossing.Start(_a.Context.LocalEndpoint.Port, _b.Context.LocalEndpoint.Port);
@@ -51,15 +48,13 @@ public sealed class ForgeryTests : IAsyncLifetime
         await _a.DisposeAsync();
         await _b.DisposeAsync();
         await _registry.DisposeAsync();
-        await _stop.CancelAsync();
+        await _beacon.DisposeAsync();
         await _crossing.DisposeAsync();
-        foreach (var socket in new[] { _beacon, _attacker, _trap })
+        foreach (var socket in new[] { _attacker, _trap })
         {
             socket.Dispose();
         }
 
-        await _answering;
-        _stop.Dispose();
         _directory.Dispose();
     }
 
@@ -115,7 +110,7 @@ public sealed class ForgeryTests : IAsyncLifetime
             // From the real beacon, which forwards for everybody; and as if from it.
             byte[] relayed = [.. new byte[BeaconRelayDeliver.HeaderSize], .. frame];
             BeaconRelayDeliver.WriteHeader(relayed, peer.NodeId);
-            _beacon.SendTo(relayed, to);
+            _beacon.Socket.SendTo(relayed, to);
             _attacker.SendTo(relayed, to);
         }
 
@@ -235,30 +230,7 @@ public sealed class ForgeryTests : IAsyncLifetime
     }
 
     private Configuration.DaemonSettings Settings(string name) =>
-        TestDaemon.SettingsFor(_directory[name], _registry.Address) with { Beacons = [_beacon.LocalEndPoint!.ToString()!] };
-
-    /// <summary>A beacon that tells everybody its address and forwards nothing.</summary>
-    private async Task AnswerDiscoversAsync()
-    {
-        var buffer = new byte[2048];
-        try
-        {
-            while (true)
-            {
-                var received = await _beacon.ReceiveFromAsync(buffer, new IPEndPoint(IPAddress.Any, 0), _stop.Token);
-                if (BeaconDiscover.TryParse(buffer.AsSpan(0, received.ReceivedBytes), out _))
-                {
-                    var source = (IPEndPoint)received.RemoteEndPoint;
-                    var length = new BeaconDiscoverReply(UdpEndpoint.FromBytes(source.Address.GetAddressBytes(), (ushort)source.Port)).Write(buffer);
-                    await _beacon.SendToAsync(buffer.AsMemory(0, length), source, _stop.Token);
-                }
-            }
-        }
-        catch (OperationCanceledException)
-        {
-            // the test is over
-        }
-    }
+        TestDaemon.SettingsFor(_directory[name], _registry.Address) with { Beacons = [_beacon.Address] };
 
     /// <summary>The way between the two: each sees the other at a socket of the crossing, which keeps what goes through.</summary>
     private sealed class Crossing : IAsyncDisposable

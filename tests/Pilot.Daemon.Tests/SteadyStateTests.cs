@@ -14,16 +14,12 @@ public sealed class SteadyStateTests : IAsyncLifetime
 
     private readonly TempDirectory _directory = new();
     private readonly FakeRegistry _registry = new();
-    private readonly Socket _beacon = new(AddressFamily.InterNetwork, SocketType.Dgram, ProtocolType.Udp);
-    private readonly CancellationTokenSource _stop = new();
-    private Task _answering = Task.CompletedTask;
+    private readonly FakeBeacon _beacon = new();
     private TestDaemon _a = null!;
     private TestDaemon _b = null!;
 
     public async ValueTask InitializeAsync()
     {
-        _beacon.Bind(new IPEndPoint(IPAddress.Loopback, 0));
-        _answering = AnswerDiscoversAsync();
         _a = await TestDaemon.StartAsync(Settings("a"));
         _b = await TestDaemon.StartAsync(Settings("b"));
     }
@@ -32,10 +28,7 @@ public sealed class SteadyStateTests : IAsyncLifetime
     {
         await _a.DisposeAsync();
         await _b.DisposeAsync();
-        await _stop.CancelAsync();
-        await _answering;
-        _beacon.Dispose();
-        _stop.Dispose();
+        await _beacon.DisposeAsync();
         await _registry.DisposeAsync();
         _directory.Dispose();
     }
@@ -101,27 +94,5 @@ public sealed class SteadyStateTests : IAsyncLifetime
     private static Task<T> OnLoopAsync<T>(TestDaemon daemon, Func<TestDaemon, T> read) => daemon.Context.Host.Loop.AskAsync(() => read(daemon));
 
     private Configuration.DaemonSettings Settings(string name) =>
-        TestDaemon.SettingsFor(_directory[name], _registry.Address) with { Public = true, Beacons = [_beacon.LocalEndPoint!.ToString()!] };
-
-    private async Task AnswerDiscoversAsync()
-    {
-        var buffer = new byte[2048];
-        try
-        {
-            while (true)
-            {
-                var received = await _beacon.ReceiveFromAsync(buffer, new IPEndPoint(IPAddress.Any, 0), _stop.Token);
-                if (BeaconDiscover.TryParse(buffer.AsSpan(0, received.ReceivedBytes), out _))
-                {
-                    var source = (IPEndPoint)received.RemoteEndPoint;
-                    var length = new BeaconDiscoverReply(UdpEndpoint.FromBytes(source.Address.GetAddressBytes(), (ushort)source.Port)).Write(buffer);
-                    await _beacon.SendToAsync(buffer.AsMemory(0, length), source, _stop.Token);
-                }
-            }
-        }
-        catch (OperationCanceledException)
-        {
-            // the test is over
-        }
-    }
+        TestDaemon.SettingsFor(_directory[name], _registry.Address) with { Public = true, Beacons = [_beacon.Address] };
 }

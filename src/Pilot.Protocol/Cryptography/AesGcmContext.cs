@@ -4,7 +4,7 @@ using System.Security.Cryptography;
 namespace Pilot.Protocol;
 
 /// <summary>One libcrypto AES-256-GCM context: key schedule computed once (it serves both directions), then one nonce per message. Not thread-safe.</summary>
-internal sealed unsafe class AesGcmContext : SafeHandle
+internal sealed unsafe class AesGcmContext : SafeHandle, IAesGcm
 {
     public const int KeySize = 32;
     public const int NonceSize = 12;
@@ -33,7 +33,7 @@ internal sealed unsafe class AesGcmContext : SafeHandle
 
     public override bool IsInvalid => handle == 0;
 
-    /// <summary>Encrypts <paramref name="data"/> in place and writes the tag.</summary>
+    /// <inheritdoc/>
     public void Seal(ReadOnlySpan<byte> nonce, ReadOnlySpan<byte> associated, Span<byte> data, Span<byte> tag)
     {
         int written;
@@ -50,7 +50,7 @@ internal sealed unsafe class AesGcmContext : SafeHandle
         GC.KeepAlive(this);
     }
 
-    /// <summary>Decrypts <paramref name="data"/> in place; false when the tag is wrong, and then <paramref name="data"/> is what it was.</summary>
+    /// <inheritdoc/>
     public bool TryOpen(ReadOnlySpan<byte> nonce, ReadOnlySpan<byte> associated, Span<byte> data, ReadOnlySpan<byte> tag)
     {
         int written;

@@ -3,7 +3,7 @@ using System.Security.Cryptography;
 namespace Pilot.Protocol;
 
 /// <summary>AES-256-GCM by the framework, for systems where libcrypto gives no context that lives longer than a message. Dearer per message; the same bytes. Not thread-safe.</summary>
-internal sealed class FrameworkAesGcm : IDisposable
+internal sealed class FrameworkAesGcm : IAesGcm
 {
     private readonly AesGcm _cipher;
     private byte[] _scratch = [];
@@ -14,11 +14,11 @@ internal sealed class FrameworkAesGcm : IDisposable
         _cipher = new AesGcm(key, AesGcmContext.TagSize);
     }
 
-    /// <summary>Encrypts <paramref name="data"/> in place and writes the tag.</summary>
+    /// <inheritdoc/>
     public void Seal(ReadOnlySpan<byte> nonce, ReadOnlySpan<byte> associated, Span<byte> data, Span<byte> tag) =>
         _cipher.Encrypt(nonce, data, data, tag, associated);
 
-    /// <summary>Decrypts <paramref name="data"/> in place; false when the tag is wrong, and then <paramref name="data"/> is what it was.</summary>
+    /// <inheritdoc/>
     public bool TryOpen(ReadOnlySpan<byte> nonce, ReadOnlySpan<byte> associated, Span<byte> data, ReadOnlySpan<byte> tag)
     {
         if (_scratch.Length < data.Length)

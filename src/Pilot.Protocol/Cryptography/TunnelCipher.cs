@@ -8,8 +8,7 @@ namespace Pilot.Protocol;
 /// </summary>
 public sealed class TunnelCipher : IDisposable
 {
-    private readonly AesGcmContext? _context;
-    private readonly FrameworkAesGcm? _framework;
+    private readonly IAesGcm _aead;
 
     /// <summary>A cipher for a key of 32 bytes; the key is copied.</summary>
     public TunnelCipher(ReadOnlySpan<byte> key)
@@ -18,17 +17,7 @@ public sealed class TunnelCipher : IDisposable
     }
 
     /// <summary>A cipher over a kept libcrypto context, or over the framework's AesGcm.</summary>
-    internal TunnelCipher(ReadOnlySpan<byte> key, bool keepsContext)
-    {
-        if (keepsContext)
-        {
-            _context = new AesGcmContext(key);
-        }
-        else
-        {
-            _framework = new FrameworkAesGcm(key);
-        }
-    }
+    internal TunnelCipher(ReadOnlySpan<byte> key, bool keepsContext) => _aead = keepsContext ? new AesGcmContext(key) : new FrameworkAesGcm(key);
 
     /// <summary>Turns a packet that stands at <c>frame[20..20+packetLength]</c> into a <c>PILS</c> frame of 36 + <paramref name="packetLength"/> bytes, in place.</summary>
     public void SealInPlace(Span<byte> frame, int packetLength, uint senderNodeId, uint prefix, ulong counter)
@@ -39,14 +28,7 @@ public sealed class TunnelCipher : IDisposable
         BinaryPrimitives.WriteUInt32BigEndian(frame[EncryptedFrame.NodeIdOffset..], senderNodeId);
         BinaryPrimitives.WriteUInt32BigEndian(frame[EncryptedFrame.NonceOffset..], prefix);
         BinaryPrimitives.WriteUInt64BigEndian(frame[EncryptedFrame.CounterOffset..], counter);
-        if (_context is not null)
-        {
-            _context.Seal(Nonce(frame), Associated(frame), data, tag);
-        }
-        else
-        {
-            _framework!.Seal(Nonce(frame), Associated(frame), data, tag);
-        }
+        _aead.Seal(Nonce(frame), Associated(frame), data, tag);
     }
 
     /// <summary>Verifies a <c>PILS</c> frame and decrypts it in place. False when it is too short, has another magic or does not authenticate; the frame is then unchanged, so another key can be tried. Never throws on input.</summary>
@@ -61,8 +43,7 @@ public sealed class TunnelCipher : IDisposable
         }
 
         Span<byte> data = frame[TunnelFrame.EncryptedHeaderSize..^TunnelFrame.TagSize];
-        ReadOnlySpan<byte> tag = frame[^TunnelFrame.TagSize..];
-        if (!(_context?.TryOpen(Nonce(frame), Associated(frame), data, tag) ?? _framework!.TryOpen(Nonce(frame), Associated(frame), data, tag)))
+        if (!_aead.TryOpen(Nonce(frame), Associated(frame), data, frame[^TunnelFrame.TagSize..]))
         {
             return false;
         }
@@ -72,11 +53,7 @@ public sealed class TunnelCipher : IDisposable
     }
 
     /// <inheritdoc/>
-    public void Dispose()
-    {
-        _context?.Dispose();
-        _framework?.Dispose();
-    }
+    public void Dispose() => _aead.Dispose();
 
     private static ReadOnlySpan<byte> Nonce(ReadOnlySpan<byte> frame) => frame.Slice(EncryptedFrame.NonceOffset, AesGcmContext.NonceSize);
 

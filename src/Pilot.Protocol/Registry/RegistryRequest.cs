@@ -18,7 +18,7 @@ public sealed class RegistryRequest
     {
         _body = body;
         _members = members;
-        Type = GetType("type");
+        Type = GetString("type");
     }
 
     /// <summary>Member <c>type</c>; empty when missing.</summary>
@@ -70,7 +70,7 @@ public sealed class RegistryRequest
 
         Utf8JsonReader reader = ReaderOf(member);
         reader.Read();
-        return JsonText.GetString(ref reader);
+        return KnownNames.Read(ref reader);
     }
 
     /// <summary>A boolean; false when missing or of another type.</summary>
@@ -132,18 +132,6 @@ public sealed class RegistryRequest
     /// <summary>The JSON text of a member, for members with a structure of their own; empty when missing. Valid JSON, but strings may hold invalid UTF-8.</summary>
     public ReadOnlyMemory<byte> GetRaw(string name) =>
         _members.TryGet(name, out Member member) ? _body.AsMemory(member.Start, member.Length) : default;
-
-    private string GetType(string name)
-    {
-        if (!_members.TryGet(name, out Member member) || member.Token != JsonTokenType.String)
-        {
-            return "";
-        }
-
-        Utf8JsonReader reader = ReaderOf(member);
-        reader.Read();
-        return KnownNames.Read(ref reader);
-    }
 
     private static bool TryReadMembers(byte[] body, out MemberTable members)
     {

@@ -8,17 +8,13 @@ namespace Pilot.Rendezvous.Storage;
 /// Events and snapshots in three tables over ADO.NET. A batch is one row, a snapshot is rows of some hundred records each. What differs between databases
 /// (types, locking, opening) stands in the subclasses.
 /// </summary>
-internal abstract class SqlEventStore : IEventStore
+internal abstract partial class SqlEventStore : IEventStore
 {
     /// <summary>Of the tables. A store of another one is refused.</summary>
     public const int FormatVersion = 1;
 
-    private const int RecordsPerPart = 500;
-    private const int DeletedPerTransaction = 2000; // rows, so that a writer beside waits for milliseconds only
-    private const long FilledPosition = 1;
     private const int ProbeBytes = 64 * 1024;
 
-    private readonly Lock _snapshotting = new(); // a second snapshot would take the first one's parts for leftovers
     private DbConnection? _connection;
     private DbTransaction? _transaction;
 
@@ -181,101 +177,6 @@ internal abstract class SqlEventStore : IEventStore
                 Scalar(connection, null, "SELECT coalesce(sum(length(body)), 0) FROM registry_snapshot WHERE position >= 0"));
         });
         return result;
-    }
-
-    public void Compact(CancellationToken stop)
-    {
-        using Lock.Scope one = _snapshotting.EnterScope();
-        Guard(() =>
-        {
-            DbConnection connection = Connect();
-            try
-            {
-                if (!TryLockCompaction(connection))
-                {
-                    return;
-                }
-
-                // A copy of the state is built from the store itself: the running registry is not touched, and what is stored is read back before it is dropped.
-                var state = new RegistryState(DateTimeOffset.UnixEpoch);
-                long position = Read(connection, state.Apply);
-                WriteSnapshot(connection, position, StoredState.Of(state), stop);
-                DropCovered(connection, position, stop);
-            }
-            finally
-            {
-                Discard(connection);
-            }
-        });
-    }
-
-    /// <summary>Puts a whole state into an empty store.</summary>
-    public void Fill(IEnumerable<RegistryEvent> records)
-    {
-        using Lock.Scope one = _snapshotting.EnterScope();
-        Guard(() =>
-        {
-            WriteSnapshot(Connection, FilledPosition, records, default);
-            if (IsShared)
-            {
-                Write(Connection, transaction => Announce(Connection, transaction, FilledPosition));
-            }
-        });
-        Accept(FilledPosition);
-    }
-
-    /// <summary>Puts another state in place of all there is, at the next position, which it returns. For a store with no other writer.</summary>
-    public long Replace(long position, IEnumerable<RegistryEvent> records)
-    {
-        using Lock.Scope one = _snapshotting.EnterScope();
-        Guard(() =>
-        {
-            WriteSnapshot(Connection, position + 1, records, default);
-            DropCovered(Connection, position + 1, default);
-        });
-        Accept(position + 1);
-        return position + 1;
-    }
-
-    // Replaces the snapshot; the old one stays valid until the new one is whole.
-    private void WriteSnapshot(DbConnection connection, long position, IEnumerable<RegistryEvent> records, CancellationToken stop)
-    {
-        long current = Scalar(connection, null, "SELECT max(value) FROM registry_meta WHERE name = 'snapshot'");
-        if (current == position && position > 0)
-        {
-            return;
-        }
-
-        Write(connection, clean => Execute(connection, clean, FormattableString.Invariant($"DELETE FROM registry_snapshot WHERE position <> {current}")));
-
-        int part = 0;
-        foreach (RegistryEvent[] records500 in records.Chunk(RecordsPerPart))
-        {
-            stop.ThrowIfCancellationRequested();
-            byte[] body = EventCodec.Encode(records500);
-            Write(connection, transaction =>
-            {
-                using DbCommand insert = Command(
-                    connection, transaction, "INSERT INTO registry_snapshot(position, part, body, checksum) VALUES (@position, @part, @body, @checksum)");
-                Add(insert, "position", position);
-                Add(insert, "part", part++);
-                Add(insert, "body", body);
-                Add(insert, "checksum", EventCodec.Checksum(body));
-                insert.ExecuteNonQuery();
-            });
-        }
-
-        Write(connection, final =>
-        {
-            if (Scalar(connection, final, FormattableString.Invariant($"SELECT count(*) FROM registry_snapshot WHERE position = {position}")) != part)
-            {
-                throw new StoreException("another snapshot was written at the same time");
-            }
-
-            Execute(connection, final, FormattableString.Invariant($"UPDATE registry_meta SET value = {position} WHERE name = 'snapshot'"));
-            Execute(connection, final, FormattableString.Invariant($"UPDATE registry_meta SET value = {part} WHERE name = 'parts'"));
-            Execute(connection, final, FormattableString.Invariant($"DELETE FROM registry_snapshot WHERE position <> {position}"));
-        });
     }
 
     public void Dispose()
@@ -516,19 +417,6 @@ internal abstract class SqlEventStore : IEventStore
             {
                 throw new StoreDamagedException($"{where}: {e.Message}", e);
             }
-        }
-    }
-
-    private void DropCovered(DbConnection connection, long position, CancellationToken stop)
-    {
-        // Another process may still be some batches behind; it finds out and loads again, but that is dear.
-        long last = IsShared ? position - DeletedPerTransaction : position;
-        long first = Scalar(connection, null, "SELECT coalesce(min(position), 0) FROM registry_events");
-        while (first > 0 && first <= last)
-        {
-            stop.ThrowIfCancellationRequested();
-            first = Math.Min(first + DeletedPerTransaction, last + 1);
-            Write(connection, transaction => Execute(connection, transaction, FormattableString.Invariant($"DELETE FROM registry_events WHERE position < {first}")));
         }
     }
 }

@@ -205,15 +205,8 @@ public sealed class NodeStreamTests
         List<ushort> ports = [];
         for (int i = 0; i < 3 * free; i++)
         {
-            Connection dialed = a.Node.Dial(wire.Now, b.NodeId, 1000, TimeSpan.FromSeconds(10), out string? error) ?? throw new InvalidOperationException($"{i}: {error}");
+            (Connection dialed, Connection accepted) = OpenAndClose(wire, a, b, listener);
             ports.Add(dialed.LocalPort);
-            Connection? accepted = null;
-            Assert.True(wire.RunUntil(() => (accepted ??= b.Node.Accept(listener)) is not null && dialed.State == ConnectionState.Established, TimeSpan.FromSeconds(5)), $"{i}: {dialed.Error}");
-            dialed.Close(wire.Now);
-            a.Node.Touch(wire.Now, dialed);
-            accepted!.Close(wire.Now);
-            b.Node.Touch(wire.Now, accepted);
-            Assert.True(wire.RunUntil(() => dialed.State == ConnectionState.TimeWait && accepted.State == ConnectionState.TimeWait, TimeSpan.FromSeconds(5)));
             Assert.Equal((ConnectionError.None, ConnectionError.None), (dialed.Error, accepted.Error));
         }
 
@@ -225,6 +218,31 @@ public sealed class NodeStreamTests
         Assert.True(wire.RunUntil(() => open.All(dialed => dialed.State == ConnectionState.Established), TimeSpan.FromSeconds(5)));
         wire.RunFor(TimeSpan.FromSeconds(30));
         Assert.Equal(free, a.Node.PortLeases);
+    }
+
+    /// <summary>However many streams end, only so many are remembered, and the latest of them.</summary>
+    [Fact]
+    public void Connections_in_time_wait_are_bounded_and_forgotten_in_the_end()
+    {
+        const int limit = 5;
+        var wire = new Wire { IsLogging = false, Delay = TimeSpan.FromMilliseconds(0.1), MaxTimeWaits = limit };
+        WireNode a = wire.Add(7);
+        WireNode b = wire.Add(9);
+        a.Trust(b);
+        b.Trust(a);
+        Listener listener = b.Node.Listen(1000)!;
+        List<Connection> dialed = [];
+        for (int i = 0; i < 3 * limit; i++)
+        {
+            dialed.Add(OpenAndClose(wire, a, b, listener).Dialed);
+            Assert.InRange(a.Node.ConnectionCount, 1, limit);
+        }
+
+        Assert.All(dialed[..^limit], static connection => Assert.Equal(ConnectionState.Closed, connection.State));
+        Assert.All(dialed[^limit..], static connection => Assert.Equal(ConnectionState.TimeWait, connection.State));
+        wire.RunFor(TimeSpan.FromMinutes(1));
+        Assert.Equal(0, a.Node.ConnectionCount);
+        Assert.Equal(0, a.Node.RememberedTimeWaits);
     }
 
     /// <summary>Connections that wait out their end hold no part of the buffer memory: many short ones do not keep the next one out.</summary>
@@ -241,18 +259,25 @@ public sealed class NodeStreamTests
         Instant begin = wire.Now;
         for (int i = 0; i < 10 * room; i++)
         {
-            Connection dialed = a.Node.Dial(wire.Now, b.NodeId, 1000, TimeSpan.FromSeconds(10), out string? error) ?? throw new InvalidOperationException($"{i}: {error}");
-            Connection? accepted = null;
-            Assert.True(wire.RunUntil(() => (accepted ??= b.Node.Accept(listener)) is not null && dialed.State == ConnectionState.Established, TimeSpan.FromSeconds(5)), $"{i}: {dialed.Error}");
-            dialed.Close(wire.Now);
-            a.Node.Touch(wire.Now, dialed);
-            accepted!.Close(wire.Now);
-            b.Node.Touch(wire.Now, accepted);
-            Assert.True(wire.RunUntil(() => dialed.State == ConnectionState.TimeWait && accepted.State == ConnectionState.TimeWait, TimeSpan.FromSeconds(5)));
+            OpenAndClose(wire, a, b, listener);
         }
 
         Assert.True(wire.Now - begin < TimeSpan.FromSeconds(8), "they are to overlap in TIME_WAIT");
         Assert.Equal(0, a.Node.Chunks.Committed);
+    }
+
+    /// <summary>A stream that carries nothing; both ends close it and are in TIME_WAIT afterwards.</summary>
+    private static (Connection Dialed, Connection Accepted) OpenAndClose(Wire wire, WireNode a, WireNode b, Listener listener)
+    {
+        Connection dialed = a.Node.Dial(wire.Now, b.NodeId, listener.Port, TimeSpan.FromSeconds(10), out string? error) ?? throw new InvalidOperationException(error);
+        Connection? accepted = null;
+        Assert.True(wire.RunUntil(() => (accepted ??= b.Node.Accept(listener)) is not null && dialed.State == ConnectionState.Established, TimeSpan.FromSeconds(5)), $"{dialed.Error}");
+        dialed.Close(wire.Now);
+        a.Node.Touch(wire.Now, dialed);
+        accepted!.Close(wire.Now);
+        b.Node.Touch(wire.Now, accepted);
+        Assert.True(wire.RunUntil(() => dialed.State == ConnectionState.TimeWait && accepted.State == ConnectionState.TimeWait, TimeSpan.FromSeconds(5)));
+        return (dialed, accepted);
     }
 }
 

@@ -19,6 +19,8 @@ internal sealed class Wire
     public TimeSpan Delay { get; set; } = TimeSpan.FromMilliseconds(5);
 
     /// <summary>Of nodes added later.</summary>
+    public int MaxTimeWaits { get; init; } = new NodeOptions().MaxTimeWaits;
+
     public long BufferLimit { get; init; } = Pilot.Engine.Streams.ChunkPool.DefaultLimit;
 
     public bool IsLogging { get; set; } = true;
@@ -246,7 +248,7 @@ internal sealed class WireNode
 
     private Node Create(uint seed)
     {
-        var node = new Node(new NodeOptions { IsPublic = IsPublic, BufferLimit = _wire.BufferLimit }, Identity, new SeededRandom((NodeId << 8) + seed), _wire.Now,
+        var node = new Node(new NodeOptions { IsPublic = IsPublic, BufferLimit = _wire.BufferLimit, MaxTimeWaits = _wire.MaxTimeWaits }, Identity, new SeededRandom((NodeId << 8) + seed), _wire.Now,
             DateTimeOffset.UnixEpoch.AddDays(20_000) + (_wire.Now - Instant.Origin));
         node.SetRegistered(_wire.Now, NodeId);
         return node;
