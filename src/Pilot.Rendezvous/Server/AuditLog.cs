@@ -13,6 +13,7 @@ internal sealed class AuditLog : IDisposable
     private readonly SteadyClock _clock;
     private readonly Action<string> _failed;
     private bool _failing;
+    private bool _whole; // the file is known to end with a whole line, and its end is where we are
 
     /// <exception cref="IOException">The file cannot be opened.</exception>
     public AuditLog(string path, SteadyClock clock, Action<string> failed)
@@ -31,7 +32,7 @@ internal sealed class AuditLog : IDisposable
         FileStream old;
         lock (_writing)
         {
-            (old, _file) = (_file, fresh);
+            (old, _file, _whole) = (_file, fresh, false);
         }
 
         old.Dispose();
@@ -39,7 +40,7 @@ internal sealed class AuditLog : IDisposable
 
     private static FileStream Open(string path)
     {
-        var options = new FileStreamOptions { Mode = FileMode.Append, Access = FileAccess.Write, Share = FileShare.ReadWrite, BufferSize = 0 };
+        var options = new FileStreamOptions { Mode = FileMode.OpenOrCreate, Access = FileAccess.ReadWrite, Share = FileShare.ReadWrite, BufferSize = 0 };
         if (!OperatingSystem.IsWindows())
         {
             options.UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;
@@ -52,12 +53,6 @@ internal sealed class AuditLog : IDisposable
     public void Write(RegistryEvent happened)
     {
         var buffer = new ArrayBufferWriter<byte>();
-        if (_failing)
-        {
-            // What failed may have left half a line.
-            buffer.Write("\n"u8);
-        }
-
         using (var writer = new Utf8JsonWriter(buffer))
         {
             writer.WriteStartObject();
@@ -70,25 +65,40 @@ internal sealed class AuditLog : IDisposable
 
         buffer.GetSpan(1)[0] = (byte)'\n';
         buffer.Advance(1);
-        try
+        lock (_writing)
         {
-            lock (_writing)
+            try
             {
-                _file.Write(buffer.WrittenSpan);
+                Append(buffer.WrittenSpan);
+                _failing = false;
             }
+            catch (IOException e)
+            {
+                // The change is stored and stays; said once per run of failures.
+                if (!_failing)
+                {
+                    _failed(e.Message);
+                }
 
-            _failing = false;
+                (_failing, _whole) = (true, false);
+            }
         }
-        catch (IOException e)
+    }
+
+    // A full disk, or a process that was killed, may have left half a line: what follows begins one of its own.
+    private void Append(ReadOnlySpan<byte> line)
+    {
+        if (!_whole && _file.CanSeek && _file.Seek(0, SeekOrigin.End) is var end and > 0)
         {
-            // The change is stored and stays; said once per run of failures.
-            if (!_failing)
+            Span<byte> last = stackalloc byte[1];
+            if (RandomAccess.Read(_file.SafeFileHandle, last, end - 1) == 1 && last[0] != (byte)'\n')
             {
-                _failed(e.Message);
+                _file.WriteByte((byte)'\n');
             }
-
-            _failing = true;
         }
+
+        _whole = true;
+        _file.Write(line);
     }
 
     public void Dispose() => _file.Dispose();

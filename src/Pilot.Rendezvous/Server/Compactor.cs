@@ -14,12 +14,12 @@ internal sealed class Compactor(IEventStore store, WriteLaneEvents events) : IDi
     private readonly CancellationTokenSource _stop = new();
     private Task _running = Task.CompletedTask;
     private int _commits = CommitsBetweenLooks - 1; // the first commit looks: a long history may be waiting
-    private DateTime _notBefore;
+    private long _failedAt; // 0 = the last one did not
 
     /// <summary>Counts a commit.</summary>
     public void Note()
     {
-        if (++_commits >= CommitsBetweenLooks && _running.IsCompleted && DateTime.UtcNow >= _notBefore)
+        if (++_commits >= CommitsBetweenLooks && _running.IsCompleted && (_failedAt == 0 || Stopwatch.GetElapsedTime(_failedAt) >= PauseAfterFailure))
         {
             _commits = 0;
             _running = Task.Factory.StartNew(Look, _stop.Token, TaskCreationOptions.LongRunning, TaskScheduler.Default);
@@ -46,6 +46,7 @@ internal sealed class Compactor(IEventStore store, WriteLaneEvents events) : IDi
     {
         try
         {
+            _failedAt = 0;
             (_, long eventBytes, long snapshotBytes) = store.Measure();
             if (eventBytes < Math.Max(LeastEventBytes, snapshotBytes))
             {
@@ -58,7 +59,7 @@ internal sealed class Compactor(IEventStore store, WriteLaneEvents events) : IDi
         }
         catch (Exception e) when (e is StoreException or StoreDamagedException)
         {
-            _notBefore = DateTime.UtcNow + PauseAfterFailure;
+            _failedAt = Stopwatch.GetTimestamp();
             events.Compacted?.Invoke(e.Message, false);
         }
     }

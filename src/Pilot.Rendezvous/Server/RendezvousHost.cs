@@ -74,7 +74,9 @@ internal sealed class RendezvousHost : IAsyncDisposable
     public SqlEventStore? Store => _store;
 
     /// <summary>The server stopped by itself: its store is damaged, or a background task failed.</summary>
-    public bool Failed => Registry.Lane?.IsBroken == true || _app.Services.GetRequiredService<RegistryTimers>().ExecuteTask?.IsFaulted == true || _follower?.Failed == true;
+    public bool Failed => Registry.Lane?.IsBroken == true || Timers.ExecuteTask?.IsFaulted == true || _follower?.Failed == true;
+
+    public RegistryTimers Timers => _app.Services.GetRequiredService<RegistryTimers>();
 
     public RegistryService Registry => _app.Services.GetRequiredService<RegistryService>();
 

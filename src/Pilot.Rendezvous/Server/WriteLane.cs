@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using System.Diagnostics;
 using Pilot.Rendezvous.Registry;
 using Pilot.Rendezvous.Storage;
 
@@ -13,11 +12,11 @@ namespace Pilot.Rendezvous.Server;
 internal sealed class WriteLane : IDisposable
 {
     private const int MaxBatch = 2000; // requests in one commit
-    private static readonly TimeSpan DefaultPatience = TimeSpan.FromSeconds(8); // less than a client waits for an answer (spec 03 section 2.4, "Better")
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(8); // less than a client waits for an answer (spec 03 section 2.4, "Better")
     private static readonly TimeSpan RetryPause = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan ProbeInterval = TimeSpan.FromSeconds(1);
 
-    private readonly TimeSpan _patience;
+    private readonly TimeProvider _time;
     private readonly IEventStore _store;
     private readonly RegistryCore _core;
     private readonly Lock _owner;
@@ -30,17 +29,17 @@ internal sealed class WriteLane : IDisposable
     private string? _failure;
     private volatile bool _broken;
     private bool _reload;
-    private DateTime _nextProbe;
+    private long _lastProbe;
 
     /// <param name="store">Open and loaded up to <paramref name="position"/>.</param>
     /// <param name="core">Its observer belongs to the lane.</param>
     /// <param name="owner">Held while the core is used.</param>
     /// <param name="position">Of the loaded state.</param>
     /// <param name="events">Who is told what.</param>
-    /// <param name="patience">How long clients wait for a shared store that is away; null = 8 s.</param>
-    public WriteLane(IEventStore store, RegistryCore core, Lock owner, long position, WriteLaneEvents events, TimeSpan? patience = null)
+    /// <param name="time">Monotonic time; null = the machine's.</param>
+    public WriteLane(IEventStore store, RegistryCore core, Lock owner, long position, WriteLaneEvents events, TimeProvider? time = null)
     {
-        _patience = patience ?? DefaultPatience;
+        _time = time ?? TimeProvider.System;
         _store = store;
         _core = core;
         _owner = owner;
@@ -70,7 +69,7 @@ internal sealed class WriteLane : IDisposable
     /// <summary>Decides on the writer's thread, under the owner's lock. The task ends when the change is durable, with a <see cref="StoreException"/> when it cannot be.</summary>
     public Task<object> RunAsync(Func<object> decide)
     {
-        var job = new Job(decide);
+        var job = new Job(decide, _time.GetTimestamp());
         try
         {
             _queue.Add(job);
@@ -112,7 +111,6 @@ internal sealed class WriteLane : IDisposable
                 {
                     jobs.Add(next);
                 }
-
             }
 
             try
@@ -157,14 +155,14 @@ internal sealed class WriteLane : IDisposable
 
     private void Process(List<Job> jobs)
     {
-        if (_failure is { } failure && (_broken || (DateTime.UtcNow < _nextProbe && !_store.IsShared)))
+        if (_failure is { } failure && (_broken || (_time.GetElapsedTime(_lastProbe) < ProbeInterval && !_store.IsShared)))
         {
             jobs.ForEach(j => j.Done.TrySetException(new StoreException(failure)));
             return;
         }
 
         // Those who came while an earlier turn waited have waited with it.
-        long start = jobs.Count > 0 ? jobs.Min(j => j.Since) : Stopwatch.GetTimestamp();
+        long start = jobs.Count > 0 ? jobs.Min(j => j.Since) : _time.GetTimestamp();
         while (true)
         {
             Guid token = Guid.NewGuid();
@@ -215,7 +213,7 @@ internal sealed class WriteLane : IDisposable
                     return;
                 }
 
-                if (!_store.IsShared || Stopwatch.GetElapsedTime(start) > _patience || _queue.IsAddingCompleted)
+                if (!_store.IsShared || _time.GetElapsedTime(start) > Patience || _queue.IsAddingCompleted)
                 {
                     jobs.ForEach(j => j.Done.TrySetException(e));
                     return;
@@ -296,8 +294,8 @@ internal sealed class WriteLane : IDisposable
             return false;
         }
 
-        long start = Stopwatch.GetTimestamp();
-        while (Stopwatch.GetElapsedTime(start) < _patience && !_queue.IsAddingCompleted)
+        long start = _time.GetTimestamp();
+        while (_time.GetElapsedTime(start) < Patience && !_queue.IsAddingCompleted)
         {
             try
             {
@@ -321,7 +319,7 @@ internal sealed class WriteLane : IDisposable
         }
 
         Volatile.Write(ref _failure, e.Message);
-        _nextProbe = DateTime.UtcNow + ProbeInterval;
+        _lastProbe = _time.GetTimestamp();
         _reload = true;
         try
         {
@@ -379,9 +377,9 @@ internal sealed class WriteLane : IDisposable
         public Job Job { get; } = job;
     }
 
-    private sealed class Job(Func<object> decide)
+    private sealed class Job(Func<object> decide, long since)
     {
-        public long Since { get; } = Stopwatch.GetTimestamp();
+        public long Since { get; } = since;
 
         public Func<object> Decide { get; } = decide;
 

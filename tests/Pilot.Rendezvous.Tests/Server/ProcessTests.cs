@@ -76,6 +76,48 @@ public sealed class ProcessTests
         }
     }
 
+    [Fact]
+    public async Task A_server_whose_store_is_found_damaged_says_so_and_ends_with_a_failure()
+    {
+        string directory = Directory.CreateTempSubdirectory("pilot-rendezvous").FullName;
+        try
+        {
+            string store = Path.Combine(directory, "store"), ready = Path.Combine(directory, "ready.json");
+            using Process process = Start("-registry-addr", "127.0.0.1:0", "-beacon-addr", "127.0.0.1:0", "-store", store, "-ready-file", ready);
+            Task<string> log = process.StandardError.ReadToEndAsync();
+            using RawClient client = await ConnectAsync(process, ready);
+            Assert.Contains("register_ok", await RegisterAsync(client, Identity.Create().PublicKeyText), StringComparison.Ordinal);
+            using (var other = new Microsoft.Data.Sqlite.SqliteConnection($"Data Source={store};Pooling=False"))
+            {
+                other.Open();
+                using var command = other.CreateCommand();
+                command.CommandText = "DROP TABLE registry_events";
+                command.ExecuteNonQuery();
+            }
+
+            Assert.Contains("is damaged", await RegisterAsync(client, Identity.Create().PublicKeyText), StringComparison.Ordinal);
+            await process.WaitForExitAsync().WaitAsync(Patience);
+            Assert.Equal(1, process.ExitCode);
+            string text = await log;
+            Assert.Contains("stopping: ", text, StringComparison.Ordinal);
+            Assert.Contains("rendezvous restore BACKUP", text, StringComparison.Ordinal);
+        }
+        finally
+        {
+            Directory.Delete(directory, recursive: true);
+        }
+    }
+
+    [Fact]
+    public async Task A_background_task_that_fails_stops_the_server_as_a_failure()
+    {
+        await using RendezvousServer server = await RendezvousServer.StartAsync(s => s.Connections = s.Connections with { SweepInterval = TimeSpan.FromMilliseconds(10) });
+        Assert.False(server.Host.Failed);
+        server.Host.Timers.Tick = () => throw new InvalidOperationException("a fault of ours");
+        await server.Host.WaitForShutdownAsync(TestContext.Current.CancellationToken).WaitAsync(Patience, TestContext.Current.CancellationToken);
+        Assert.True(server.Host.Failed);
+    }
+
     [Theory]
     [InlineData(2, "-bogus")]
     [InlineData(2, "-registry-addr")]

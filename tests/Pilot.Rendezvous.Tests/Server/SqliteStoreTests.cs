@@ -188,66 +188,38 @@ public sealed class SqliteStoreTests : IDisposable
     [Fact]
     public async Task A_file_system_without_room_refuses_changes_until_there_is_some()
     {
-        string mount = Directory.CreateTempSubdirectory("pilot-tmpfs").FullName;
-        string? problem = OperatingSystem.IsLinux() ? Run("mount", "-t", "tmpfs", "-o", "size=768k", "none", mount) : "no tmpfs here";
-        Assert.SkipWhen(problem is not null, $"a small file system cannot be mounted: {problem}");
-        try
+        using SmallFileSystem small = SmallFileSystem.Mount(kilobytes: 768);
+        await using RendezvousServer server = await RendezvousServer.StartAsync(s =>
         {
-            await using RendezvousServer server = await RendezvousServer.StartAsync(s =>
-            {
-                s.Store = Path.Combine(mount, "registry.db");
-                s.Limits = s.Limits with { RegistrationsPerMinute = 0 };
-            });
-            using RawClient client = await server.ConnectAsync();
-            string ballast = Path.Combine(mount, "ballast");
-            File.WriteAllBytes(ballast, new byte[100 * 1024]);
-            int accepted = 0;
-            string answer;
-            do
-            {
-                answer = await RegisterAsync(client, Identity.Create());
-                accepted += answer.Contains("register_ok", StringComparison.Ordinal) ? 1 : 0;
-                Assert.True(accepted < 10_000);
-            }
-            while (answer.Contains("register_ok", StringComparison.Ordinal));
-
-            Assert.Contains("cannot store the change: the disk of the registry is full", answer, StringComparison.Ordinal);
-            Assert.Contains("lookup_ok", await client.CallAsync($"{{\"type\":\"lookup\",\"node_id\":{accepted}}}"), StringComparison.Ordinal);
-            Assert.Contains("not found", await client.CallAsync($"{{\"type\":\"lookup\",\"node_id\":{accepted + 1}}}"), StringComparison.Ordinal);
-            Assert.InRange(OpenFiles(mount), 1, 6); // an outage of hours must not cost two descriptors a second
-            File.Delete(ballast);
-            string back = "";
-            for (int attempt = 0; attempt < 200 && !back.Contains("register_ok", StringComparison.Ordinal); attempt++)
-            {
-                await Task.Delay(50, TestContext.Current.CancellationToken);
-                back = await RegisterAsync(client, Identity.Create());
-            }
-
-            Assert.Contains($"\"node_id\":{accepted + 1},", back, StringComparison.Ordinal);
-        }
-        finally
+            s.Store = small.PathOf("registry.db");
+            s.Limits = s.Limits with { RegistrationsPerMinute = 0 };
+        });
+        using RawClient client = await server.ConnectAsync();
+        string ballast = small.PathOf("ballast");
+        File.WriteAllBytes(ballast, new byte[100 * 1024]);
+        int accepted = 0;
+        string answer;
+        do
         {
-            Assert.Null(Run("umount", "-l", mount)); // a process that another test starts at this moment may hold a copy of the descriptors
-            Directory.Delete(mount);
+            answer = await RegisterAsync(client, Identity.Create());
+            accepted += answer.Contains("register_ok", StringComparison.Ordinal) ? 1 : 0;
+            Assert.True(accepted < 10_000);
         }
-    }
+        while (answer.Contains("register_ok", StringComparison.Ordinal));
 
-    private static int OpenFiles(string directory) => new DirectoryInfo("/proc/self/fd").GetFiles()
-        .Count(f => f.LinkTarget?.StartsWith(directory, StringComparison.Ordinal) == true);
+        Assert.Contains("cannot store the change: the disk of the registry is full", answer, StringComparison.Ordinal);
+        Assert.Contains("lookup_ok", await client.CallAsync($"{{\"type\":\"lookup\",\"node_id\":{accepted}}}"), StringComparison.Ordinal);
+        Assert.Contains("not found", await client.CallAsync($"{{\"type\":\"lookup\",\"node_id\":{accepted + 1}}}"), StringComparison.Ordinal);
+        Assert.InRange(small.OpenFiles, 1, 6); // an outage of hours must not cost two descriptors a second
+        File.Delete(ballast);
+        string back = "";
+        for (int attempt = 0; attempt < 200 && !back.Contains("register_ok", StringComparison.Ordinal); attempt++)
+        {
+            await Task.Delay(50, TestContext.Current.CancellationToken);
+            back = await RegisterAsync(client, Identity.Create());
+        }
 
-    private static string? Run(string program, params string[] args)
-    {
-        try
-        {
-            using var process = System.Diagnostics.Process.Start(new System.Diagnostics.ProcessStartInfo(program, args) { RedirectStandardError = true })!;
-            string text = process.StandardError.ReadToEnd();
-            process.WaitForExit();
-            return process.ExitCode == 0 ? null : $"{program}: {text.Trim()}";
-        }
-        catch (System.ComponentModel.Win32Exception e)
-        {
-            return e.Message;
-        }
+        Assert.Contains($"\"node_id\":{accepted + 1},", back, StringComparison.Ordinal);
     }
 
     [Theory]

@@ -4,13 +4,19 @@ using Pilot.Rendezvous.Storage;
 
 namespace Pilot.Rendezvous.Tests.Server;
 
-/// <summary>What requests are told when a shared store goes away while it stores them.</summary>
+/// <summary>What requests are told when a shared store goes away, before it stores them or while it does.</summary>
 public sealed class WriteLaneTests
 {
+    private const int TriesWithinPatience = 6; // two per round, 1.5 s each: the third round ends behind the 8 s
+    private static readonly TimeSpan TestPatience = TimeSpan.FromSeconds(30);
+
+    private readonly RegistryCore _core = new(new RegistryOptions(), DateTimeOffset.UnixEpoch);
+    private readonly List<int> _turns = []; // tries that had failed when a turn ended
+
     [Fact]
     public async Task A_commit_whose_fate_is_unknown_is_neither_done_nor_refused()
     {
-        using var store = new VanishingStore { ComesBack = false };
+        using var store = new VanishingStore { FailingCommits = 1, AwayAfterCommit = int.MaxValue };
         using WriteLane lane = Start(store);
         await Assert.ThrowsAsync<UnconfirmedException>(() => lane.RunAsync(Change));
     }
@@ -20,16 +26,83 @@ public sealed class WriteLaneTests
     [InlineData(false)]
     public async Task A_commit_whose_answer_was_lost_is_looked_for(bool wasStored)
     {
-        using var store = new VanishingStore { ComesBack = true, WasStored = wasStored };
+        using var store = new VanishingStore { FailingCommits = 1, AwayAfterCommit = 2, WasStored = wasStored };
         using WriteLane lane = Start(store);
         await lane.RunAsync(Change);
         Assert.Equal(wasStored ? 1 : 2, store.Commits); // not stored: decided and stored again
     }
 
     [Fact]
+    public async Task Requests_wait_until_a_store_that_is_away_comes_back()
+    {
+        using var store = new VanishingStore { AwayTries = TriesWithinPatience - 2 };
+        using WriteLane lane = Start(store);
+        Assert.Equal("done", await lane.RunAsync(Change));
+        Assert.Equal(1, store.Commits);
+        Assert.Null(lane.Failure);
+    }
+
+    [Fact]
+    public async Task Requests_wait_no_longer_than_clients_do()
+    {
+        using var store = new VanishingStore { AwayTries = int.MaxValue };
+        using WriteLane lane = Start(store);
+        Task<object>? late = null;
+        store.Beginning = () => late ??= lane.RunAsync(Change); // comes while the first one begins to wait
+        try
+        {
+            StoreException refused = await Assert.ThrowsAsync<StoreException>(() => lane.RunAsync(Change).WaitAsync(TestPatience));
+            Assert.Equal("away", refused.Message);
+            await Assert.ThrowsAsync<StoreException>(() => late!.WaitAsync(TestPatience));
+        }
+        finally
+        {
+            store.AwayTries = 0;
+        }
+
+        Assert.Equal("done", await lane.RunAsync(Change));
+        Assert.Null(lane.Failure);
+
+        // The first turn waited for both; the second one waited no more.
+        int[] failed = [.. _turns.Where(t => t > 0).Take(2)];
+        Assert.Equal([TriesWithinPatience, TriesWithinPatience + 2], failed);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task While_the_server_stops_nobody_waits(bool committing)
+    {
+        using var begun = new ManualResetEventSlim();
+        using var stopping = new ManualResetEventSlim();
+        using var store = new VanishingStore { AwayTries = committing ? 0 : int.MaxValue, FailingCommits = 1, AwayAfterCommit = int.MaxValue, TryTakes = TimeSpan.Zero };
+        store.Beginning = () =>
+        {
+            begun.Set();
+            stopping.Wait();
+        };
+        WriteLane lane = Start(store);
+        Task<object> asked = lane.RunAsync(Change);
+        begun.Wait(TestContext.Current.CancellationToken);
+        Task stopped = Task.Run(lane.Dispose, TestContext.Current.CancellationToken);
+        SpinWait.SpinUntil(() => lane.RunAsync(Change).IsFaulted);
+        stopping.Set();
+        try
+        {
+            Exception? told = await Record.ExceptionAsync(() => asked.WaitAsync(TestPatience));
+            Assert.IsType(committing ? typeof(UnconfirmedException) : typeof(StoreException), told);
+        }
+        finally
+        {
+            store.AwayTries = 0;
+            await stopped;
+        }
+    }
+
+    [Fact]
     public async Task A_request_that_cannot_be_decided_costs_the_others_nothing()
     {
-        using var store = new VanishingStore { Commits = 1, ComesBack = true }; // the first commit of a store fails
+        using var store = new VanishingStore();
         Exception? told = null;
         using WriteLane lane = Start(store, faulted: e => told = e);
         Task<object> before = lane.RunAsync(Change);
@@ -50,7 +123,7 @@ public sealed class WriteLaneTests
     [Fact]
     public async Task Damage_found_while_a_failed_write_is_looked_into_ends_all_writing()
     {
-        using var store = new VanishingStore { ComesBack = true, IsDamaged = true };
+        using var store = new VanishingStore { FailingCommits = 1, IsDamaged = true };
         string? broken = null;
         using WriteLane lane = Start(store, broken: reason => broken = reason);
         await Assert.ThrowsAsync<StoreException>(() => lane.RunAsync(Change));
@@ -60,27 +133,65 @@ public sealed class WriteLaneTests
         Assert.Equal(1, store.Commits);
     }
 
-    private readonly RegistryCore _core = new(new RegistryOptions(), DateTimeOffset.UnixEpoch);
-
     private object Change()
     {
         _core.Apply(new RequestsCounted(1));
         return "done";
     }
 
-    private WriteLane Start(IEventStore store, Action<Exception>? faulted = null, Action<string>? broken = null) =>
-        new(store, _core, new Lock(), 0, new WriteLaneEvents(_ => { }, _ => { }, () => { }, broken ?? (_ => { })) { Faulted = faulted }, TimeSpan.FromMilliseconds(300));
+    private WriteLane Start(VanishingStore store, Action<Exception>? faulted = null, Action<string>? broken = null)
+    {
+        var events = new WriteLaneEvents(_ => { }, _ => { }, () => { }, broken ?? (_ => { })) { Faulted = faulted, Idle = (_, _) => _turns.Add(store.Tries) };
+        return new WriteLane(store, _core, new Lock(), 0, events, store.Time);
+    }
 
-    /// <summary>Fails the first commit after taking it, and may be away from then on.</summary>
+    /// <summary>Time that goes on when a test says so.</summary>
+    private sealed class TestTime : TimeProvider
+    {
+        private long _now = 1;
+
+        public override long TimestampFrequency => TimeSpan.TicksPerSecond;
+
+        public override long GetTimestamp() => Interlocked.Read(ref _now);
+
+        public void Pass(TimeSpan time) => Interlocked.Add(ref _now, time.Ticks);
+    }
+
+    /// <summary>A shared store that may be away, and may fail a commit after taking it.</summary>
     private sealed class VanishingStore : IEventStore
     {
-        public bool ComesBack { get; init; }
+        private volatile int _awayTries;
+
+        public TestTime Time { get; } = new();
+
+        /// <summary>So many tries to reach it fail.</summary>
+        public int AwayTries
+        {
+            get => _awayTries;
+            set => _awayTries = value;
+        }
+
+        /// <summary>How long a try takes that fails.</summary>
+        public TimeSpan TryTakes { get; init; } = TimeSpan.FromSeconds(1.5);
+
+        /// <summary>So many commits fail.</summary>
+        public int FailingCommits { get; init; }
+
+        /// <summary>So many tries fail behind a commit that failed.</summary>
+        public int AwayAfterCommit { get; init; }
 
         public bool WasStored { get; init; }
 
+        /// <summary>Shows when it is opened again.</summary>
         public bool IsDamaged { get; init; }
 
-        public int Commits { get; set; }
+        /// <summary>Called when a write begins.</summary>
+        public Action? Beginning { get; set; }
+
+        /// <summary>Tries that failed.</summary>
+        public int Tries { get; private set; }
+
+        public int Commits { get; private set; }
 
         /// <summary>Transactions begun.</summary>
         public int Begun { get; private set; }
@@ -110,6 +221,7 @@ public sealed class WriteLaneTests
 
         public long Begin(long position, Action<RegistryEvent> apply)
         {
+            Beginning?.Invoke();
             ThrowWhileAway();
             Begun++;
             return position;
@@ -117,8 +229,9 @@ public sealed class WriteLaneTests
 
         public void Commit(Guid token, IReadOnlyList<RegistryEvent> events)
         {
-            if (++Commits == 1)
+            if (++Commits <= FailingCommits)
             {
+                AwayTries = AwayAfterCommit;
                 throw new StoreException("connection lost");
             }
 
@@ -149,8 +262,11 @@ public sealed class WriteLaneTests
 
         private void ThrowWhileAway()
         {
-            if (Commits > 0 && !ComesBack)
+            if (AwayTries > 0)
             {
+                AwayTries--;
+                Tries++;
+                Time.Pass(TryTakes);
                 throw new StoreException("away");
             }
         }
