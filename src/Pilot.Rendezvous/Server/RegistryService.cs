@@ -33,7 +33,9 @@ internal sealed class RegistryService(RegistryMachine machine, SteadyClock clock
     }
 
     /// <summary>Lets a store keep what happens from now on.</summary>
-    public void Attach(IEventStore store, long position, WriteLaneEvents events) => Lane = new WriteLane(store, machine.Core, _owner, position, events);
+    public void Attach(IEventStore store, long position, WriteLaneEvents events) =>
+        // Of nodes at other processes nothing was heard meanwhile, which says nothing about them.
+        Lane = new WriteLane(store, machine.Core, _owner, position, events with { Reloaded = store.IsShared ? () => machine.Core.Resume(clock.Now) : null });
 
     /// <summary>Reads under the lock. The function must be quick.</summary>
     public T Look<T>(Func<RegistryCore, T> look)

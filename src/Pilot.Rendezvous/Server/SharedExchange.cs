@@ -1,6 +1,5 @@
 using System.Buffers.Binary;
 using System.Data.Common;
-using System.Diagnostics;
 using Npgsql;
 using Pilot.Protocol;
 using Pilot.Rendezvous.Registry;
@@ -9,13 +8,14 @@ using Pilot.Rendezvous.Storage;
 namespace Pilot.Rendezvous.Server;
 
 /// <summary>Tells the other processes on one PostgreSQL what this one saw, and takes over what they saw. Runs on the writer's thread, every two seconds.</summary>
-internal sealed class SharedExchange(PostgresEventStore store, RegistryService registry, SteadyClock clock) : IDisposable
+internal sealed class SharedExchange(PostgresEventStore store, RegistryService registry, SteadyClock clock, TimeProvider? time = null) : IDisposable
 {
     private const int SweepEvery = 60; // exchanges
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(2);
 
     private readonly Guid _server = Guid.NewGuid();
-    private readonly List<SharedSign> _unsent = [];
+    private readonly TimeProvider _time = time ?? TimeProvider.System;
+    private readonly Dictionary<uint, SharedSign> _unsent = []; // what could not be sent is sent later: the last sign of each node is enough
     private SharedPresence? _presence;
     private NpgsqlConnection? _connection;
     private long _last;
@@ -33,17 +33,21 @@ internal sealed class SharedExchange(PostgresEventStore store, RegistryService r
     /// <exception cref="StoreException">The database is away.</exception>
     public void Run()
     {
-        if (_last != 0 && Stopwatch.GetElapsedTime(_last) < Interval)
+        if (_last != 0 && _time.GetElapsedTime(_last) < Interval)
         {
             return;
         }
 
-        _last = Stopwatch.GetTimestamp();
+        _last = _time.GetTimestamp();
         DateTimeOffset now = clock.Now;
         _presence ??= new SharedPresence(_server);
         List<SharedBeacon> own = registry.Look(core =>
         {
-            _unsent.AddRange(core.TakeSigns(now));
+            foreach (SharedSign sign in core.TakeSigns(now))
+            {
+                _unsent[sign.Node] = sign;
+            }
+
             return core.OwnBeacons(now);
         });
         if (BeaconAddress is { } address)
@@ -68,8 +72,6 @@ internal sealed class SharedExchange(PostgresEventStore store, RegistryService r
         }
         catch (Exception e) when (IsOfTheDatabase(e))
         {
-            // What was not sent is sent later: the last sign of each node is enough.
-            Compress();
             _connection?.Dispose();
             _connection = null;
             throw e as StoreException ?? new StoreException($"the database is not available: {e.Message}", e);
@@ -83,7 +85,7 @@ internal sealed class SharedExchange(PostgresEventStore store, RegistryService r
         {
             try
             {
-                return presence.Exchange(_connection, _unsent, own);
+                return presence.Exchange(_connection, _unsent.Values, own);
             }
             catch (Exception e) when (IsOfTheDatabase(e))
             {
@@ -93,22 +95,10 @@ internal sealed class SharedExchange(PostgresEventStore store, RegistryService r
         }
 
         _connection = store.ConnectMore();
-        return presence.Exchange(_connection, _unsent, own);
+        return presence.Exchange(_connection, _unsent.Values, own);
     }
 
     private static bool IsOfTheDatabase(Exception e) => e is DbException or IOException or TimeoutException or InvalidOperationException or StoreException;
 
     public void Dispose() => _connection?.Dispose();
-
-    private void Compress()
-    {
-        Dictionary<uint, SharedSign> last = [];
-        foreach (SharedSign sign in _unsent)
-        {
-            last[sign.Node] = sign;
-        }
-
-        _unsent.Clear();
-        _unsent.AddRange(last.Values);
-    }
 }

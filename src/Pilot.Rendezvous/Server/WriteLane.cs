@@ -341,6 +341,7 @@ internal sealed class WriteLane : IDisposable
         lock (_owner)
         {
             _core.Replace(state);
+            _events.Reloaded?.Invoke();
         }
 
         _reload = false;
@@ -398,6 +399,9 @@ internal sealed record WriteLaneEvents(Action<RegistryEvent> Stored, Action<stri
 {
     /// <summary>Called after every turn with the store, for what processes tell each other; true when the store fails.</summary>
     public Action<IEventStore, bool>? Idle { get; init; }
+
+    /// <summary>The state was read from the store again. Called under the owner's lock.</summary>
+    public Action? Reloaded { get; init; }
 
     /// <summary>The decision of one request failed by a fault of the program.</summary>
     public Action<Exception>? Faulted { get; init; }

@@ -31,8 +31,8 @@ internal sealed class SharedPresence(Guid server)
         }
     }
 
-    /// <summary>Writes our signs and beacons and reads what others wrote since the last exchange.</summary>
-    public (List<SharedSign> Signs, List<SharedBeacon> Beacons) Exchange(NpgsqlConnection connection, IReadOnlyList<SharedSign> signs, IReadOnlyList<SharedBeacon> beacons)
+    /// <summary>Writes our signs (one for a node at most) and beacons, and reads what others wrote since the last exchange.</summary>
+    public (List<SharedSign> Signs, List<SharedBeacon> Beacons) Exchange(NpgsqlConnection connection, IReadOnlyCollection<SharedSign> signs, IReadOnlyList<SharedBeacon> beacons)
     {
         if (signs.Count > 0)
         {

@@ -11,6 +11,7 @@ internal abstract partial class SqlEventStore
     private const long FilledPosition = 1;
 
     private readonly Lock _snapshotting = new(); // a second snapshot would take the first one's parts for leftovers
+    private bool _replaceFailed;
 
     public void Compact(CancellationToken stop)
     {
@@ -53,16 +54,25 @@ internal abstract partial class SqlEventStore
         Accept(FilledPosition);
     }
 
-    /// <summary>Puts another state in place of all there is, at the next position, which it returns. For a store with no other writer.</summary>
+    /// <summary>Puts another state in place of all there is, at the next position, which it returns. For a store with no other writer. May be tried again.</summary>
     public long Replace(long position, IEnumerable<RegistryEvent> records)
     {
         using Lock.Scope one = _snapshotting.EnterScope();
+        if (_replaceFailed)
+        {
+            // The connection may be useless since then, and the other state may be there already.
+            Open();
+            position = Load(static _ => { });
+        }
+
+        _replaceFailed = true;
         Guard(() =>
         {
             WriteSnapshot(Connection, position + 1, records, default);
             DropCovered(Connection, position + 1, default);
         });
         Accept(position + 1);
+        _replaceFailed = false;
         return position + 1;
     }
 

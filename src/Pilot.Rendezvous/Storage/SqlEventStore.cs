@@ -157,6 +157,8 @@ internal abstract partial class SqlEventStore : IEventStore
             Random.Shared.NextBytes(filling);
             Write(Connection, transaction =>
             {
+                // One may be there: of a process that was killed at this moment, or of another one that looks, too.
+                Execute(Connection, transaction, "DELETE FROM registry_snapshot WHERE position = -1");
                 using DbCommand write = Command(Connection, transaction, "INSERT INTO registry_snapshot(position, part, body, checksum) VALUES (-1, 0, @body, 0)");
                 Add(write, "body", filling);
                 write.ExecuteNonQuery();

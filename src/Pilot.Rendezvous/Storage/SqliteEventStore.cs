@@ -17,6 +17,7 @@ internal sealed class SqliteEventStore : SqlEventStore
     private readonly bool _forceEachCommit;
     private readonly bool _readOnly;
     private LockFile? _lock;
+    private long _stored; // batches that this process stored or read
 
     static SqliteEventStore() => SQLitePCL.Batteries_V2.Init();
 
@@ -118,9 +119,9 @@ internal sealed class SqliteEventStore : SqlEventStore
             return;
         }
 
-        if (position < _lock.Position)
+        if (position < Math.Max(_lock.Position, _stored))
         {
-            throw Damaged($"{_lock.Position} batches were stored, and those behind {position} are gone; to go on without them, remove {Path.GetFileName(_path)}.lock");
+            throw Damaged($"{Math.Max(_lock.Position, _stored)} batches were stored, and those behind {position} are gone; to go on without them, remove {Path.GetFileName(_path)}.lock");
         }
 
         Note(position);
@@ -128,7 +129,11 @@ internal sealed class SqliteEventStore : SqlEventStore
     }
 
     // Without a forced commit a power failure may cost the last moments, and that is no damage.
-    protected override void Note(long position) => _lock?.Note(_forceEachCommit ? position : 0);
+    protected override void Note(long position)
+    {
+        _stored = position;
+        _lock?.Note(_forceEachCommit ? position : 0);
+    }
 
     // A store that was not found whole is closed as it is: the last connection would otherwise move the WAL into the file.
     private static void KeepOnClose(SqliteConnection connection, bool keep) =>

@@ -2,6 +2,7 @@ using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json.Nodes;
 using Pilot.Protocol;
+using Pilot.Protocol.Registry;
 using Pilot.Rendezvous.Registry;
 
 namespace Pilot.Rendezvous.Tests.Registry;
@@ -58,12 +59,18 @@ internal sealed class RegistrySession
 
     public string? SendText(RegistryConnection connection, string request)
     {
-        byte[]? answer = Machine.Handle(Now, connection, Encoding.UTF8.GetBytes(request));
-        if (answer is null)
+        if (!RegistryRequest.TryParse(Encoding.UTF8.GetBytes(request), out RegistryRequest? parsed))
         {
             return null;
         }
 
+        // The steps of a server with a store: what it decides at once must change nothing durable, for nobody would store it.
+        Admission admission = Machine.Core.Admit(Now, connection, parsed!);
+        SignatureVerdict verdict = admission.Signature.Verify();
+        bool mayChange = admission.Refusal is null && Machine.Core.MayChange(connection, parsed!, verdict);
+        int before = Events.Count;
+        byte[] answer = RegistryMachine.Encode(Machine.Core.Execute(Now, connection, parsed!, admission, verdict));
+        Assert.True(mayChange || Events.Count == before, $"{parsed!.Type} changed the state outside the store");
         Assert.True(answer.Length <= 65536);
         return Encoding.UTF8.GetString(answer);
     }

@@ -1,6 +1,8 @@
 using System.Diagnostics;
+using System.Text;
 using Pilot.Protocol;
 using Pilot.Rendezvous.Registry;
+using Pilot.Rendezvous.Server;
 using Pilot.Rendezvous.Startup;
 using Pilot.Rendezvous.Storage;
 
@@ -115,6 +117,40 @@ public sealed class PostgresStoreTests
             {
                 return done.Count;
             }
+        }
+    }
+
+    [Fact]
+    public async Task A_sign_of_life_that_could_not_be_sent_goes_out_with_the_next_one()
+    {
+        Assert.SkipWhen(PostgresServer.Missing is not null, PostgresServer.Missing ?? "");
+        await using PostgresServer database = await PostgresServer.StartAsync();
+        using var store = new PostgresEventStore(database.ConnectionString);
+        store.Open();
+        var clock = new SteadyClock();
+        var machine = new RegistryMachine(new RegistryOptions(), clock.Now);
+        machine.Core.SharesSigns = true;
+        using var lanes = new VerificationLanes();
+        var registry = new RegistryService(machine, clock, lanes);
+        var time = new TestTime();
+        using var exchange = new SharedExchange(store, registry, clock, time);
+        using Npgsql.NpgsqlConnection other = store.ConnectMore();
+        var connection = new RegistryConnection(UdpEndpoint.FromBytes([192, 0, 2, 1], 40000));
+        Identity identity = Identity.Create();
+        await registry.HandleAsync(connection, Encoding.UTF8.GetBytes($"{{\"type\":\"register\",\"public_key\":\"{identity.PublicKeyText}\"}}"));
+        await registry.HandleAsync(connection, Encoding.UTF8.GetBytes(Heartbeat(identity, 1)));
+        Ask("ALTER TABLE registry_beacons RENAME TO registry_beacons_away");
+        Assert.Throws<StoreException>(exchange.Run);
+        Ask("ALTER TABLE registry_beacons_away RENAME TO registry_beacons; TRUNCATE registry_presence");
+        await registry.HandleAsync(connection, Encoding.UTF8.GetBytes(Heartbeat(identity, 1)));
+        time.Pass(TimeSpan.FromMinutes(1));
+        exchange.Run();
+        Assert.Equal(1L, Ask("SELECT count(*) FROM registry_presence WHERE node = 1 AND connected"));
+
+        object? Ask(string text)
+        {
+            using var command = new Npgsql.NpgsqlCommand(text, other);
+            return command.ExecuteScalar();
         }
     }
 

@@ -347,6 +347,104 @@ public sealed class SqliteStoreTests : IDisposable
         }
     }
 
+    [Fact]
+    public void A_store_that_vanishes_under_a_running_server_is_missed()
+    {
+        using var store = new SqliteEventStore(Store, forceEachCommit: false); // its lock file counts nothing
+        store.Open();
+        var state = new RegistryState(DateTimeOffset.UnixEpoch);
+        store.Load(state.Apply);
+        Append(store, state, Registered(1));
+        Append(store, state, Registered(2));
+        foreach (string end in (string[])["", "-wal", "-shm"])
+        {
+            File.Delete(Store + end);
+        }
+
+        // As after a write that failed.
+        store.Open();
+        StoreDamagedException missed = Assert.Throws<StoreDamagedException>(() => store.Load(_ => { }));
+        Assert.Contains("2 batches were stored, and those behind 0 are gone", missed.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_probe_that_was_killed_half_way_stands_in_no_later_ones_way()
+    {
+        using var store = new SqliteEventStore(Store);
+        store.Open();
+        using (var other = new Microsoft.Data.Sqlite.SqliteConnection($"Data Source={Store};Pooling=False"))
+        {
+            other.Open();
+            using var command = other.CreateCommand();
+            command.CommandText = "INSERT INTO registry_snapshot(position, part, body, checksum) VALUES (-1, 0, x'00', 0)";
+            command.ExecuteNonQuery();
+        }
+
+        store.Probe();
+        store.Probe();
+        Assert.Equal(0, store.Load(_ => { }));
+    }
+
+    [Fact]
+    public void A_standby_whose_disk_was_full_keeps_the_next_state_again()
+    {
+        using SmallFileSystem small = SmallFileSystem.Mount(kilobytes: 768);
+        string path = small.PathOf("registry.db");
+        using (var store = new SqliteEventStore(path))
+        {
+            store.Open();
+            long position = store.Replace(store.Load(_ => { }), Nodes(100));
+            string ballast = small.FillUp();
+            Assert.Throws<StoreException>(() => store.Replace(position, Nodes(1000)));
+            Assert.Throws<StoreException>(() => store.Replace(position, Nodes(1000)));
+            File.Delete(ballast);
+            position = store.Replace(position, Nodes(300));
+            Assert.Equal(position + 1, store.Replace(position, Nodes(301)));
+        }
+
+        using var again = new SqliteEventStore(path);
+        again.Open();
+        var state = new RegistryState(DateTimeOffset.UnixEpoch);
+        again.Load(state.Apply);
+        Assert.Equal(301, state.Nodes.Count);
+    }
+
+    [Fact]
+    public void A_state_that_was_stored_before_the_failure_is_replaced_all_the_same()
+    {
+        using var store = new SqliteEventStore(Store);
+        store.Open();
+        long position = store.Load(_ => { });
+        Append(store, new RegistryState(DateTimeOffset.UnixEpoch), Registered(1));
+        position++;
+        using (var other = new Microsoft.Data.Sqlite.SqliteConnection($"Data Source={Store};Pooling=False"))
+        {
+            other.Open();
+            using var command = other.CreateCommand();
+            command.CommandText = "CREATE TRIGGER refuse BEFORE DELETE ON registry_events BEGIN SELECT RAISE(ABORT, 'not now'); END";
+            command.ExecuteNonQuery();
+            Assert.Throws<StoreException>(() => store.Replace(position, Nodes(2))); // behind the snapshot, before its end
+            command.CommandText = "DROP TRIGGER refuse";
+            command.ExecuteNonQuery();
+        }
+
+        position = store.Replace(position, Nodes(3));
+        var state = new RegistryState(DateTimeOffset.UnixEpoch);
+        Assert.Equal(position, store.Load(state.Apply));
+        Assert.Equal(3, state.Nodes.Count);
+    }
+
+    private static IEnumerable<RegistryEvent> Nodes(uint count)
+    {
+        var state = new RegistryState(DateTimeOffset.UnixEpoch);
+        for (uint id = 1; id <= count; id++)
+        {
+            state.Apply(Registered(id));
+        }
+
+        return StoredState.Of(state);
+    }
+
     private static NodeRegistered Registered(uint id) =>
         new(id, new PublicKey(id, 1, 2, 3), null, "", "192.0.2.1:4000", [], DateTimeOffset.UnixEpoch);
 

@@ -133,6 +133,29 @@ public sealed class WriteLaneTests
         Assert.Equal(1, store.Commits);
     }
 
+    [Fact]
+    public async Task Nodes_of_another_process_are_not_reaped_because_nothing_was_heard_of_them()
+    {
+        using var store = new VanishingStore { IsCompacted = true };
+        using var lanes = new VerificationLanes();
+        var clock = new SteadyClock();
+        var options = new RegistryOptions();
+        var machine = new RegistryMachine(options, clock.Now);
+        var registry = new RegistryService(machine, clock, lanes);
+        registry.Attach(store, 0, new WriteLaneEvents(_ => { }, _ => { }, () => { }, _ => { }));
+        using WriteLane lane = registry.Lane!;
+        await lane.RunAsync(() => TickAfter(options.ReapInterval));
+        Assert.Equal(NodeStatus.Live, registry.Look(core => core.State.Nodes[1].Status)); // read from a snapshot that another process wrote
+        await lane.RunAsync(() => TickAfter(options.StaleAfter + options.ReapInterval + options.ReapInterval));
+        Assert.Equal(NodeStatus.Offline, registry.Look(core => core.State.Nodes[1].Status));
+
+        object TickAfter(TimeSpan time)
+        {
+            machine.Tick(clock.Now + time);
+            return WriteLane.Nothing;
+        }
+    }
+
     private object Change()
     {
         _core.Apply(new RequestsCounted(1));
@@ -143,18 +166,6 @@ public sealed class WriteLaneTests
     {
         var events = new WriteLaneEvents(_ => { }, _ => { }, () => { }, broken ?? (_ => { })) { Faulted = faulted, Idle = (_, _) => _turns.Add(store.Tries) };
         return new WriteLane(store, _core, new Lock(), 0, events, store.Time);
-    }
-
-    /// <summary>Time that goes on when a test says so.</summary>
-    private sealed class TestTime : TimeProvider
-    {
-        private long _now = 1;
-
-        public override long TimestampFrequency => TimeSpan.TicksPerSecond;
-
-        public override long GetTimestamp() => Interlocked.Read(ref _now);
-
-        public void Pass(TimeSpan time) => Interlocked.Add(ref _now, time.Ticks);
     }
 
     /// <summary>A shared store that may be away, and may fail a commit after taking it.</summary>
@@ -181,6 +192,9 @@ public sealed class WriteLaneTests
         public int AwayAfterCommit { get; init; }
 
         public bool WasStored { get; init; }
+
+        /// <summary>Another process dropped what the first write has to read.</summary>
+        public bool IsCompacted { get; init; }
 
         /// <summary>Shows when it is opened again.</summary>
         public bool IsDamaged { get; init; }
@@ -215,7 +229,8 @@ public sealed class WriteLaneTests
         public long Load(Action<RegistryEvent> apply)
         {
             ThrowWhileAway();
-            apply(new CountersStored(1, DateTimeOffset.UnixEpoch, 0));
+            apply(new CountersStored(2, DateTimeOffset.UnixEpoch, 0));
+            apply(new NodeStored(1, default, NodeStatus.Live));
             return 0;
         }
 
@@ -223,7 +238,11 @@ public sealed class WriteLaneTests
         {
             Beginning?.Invoke();
             ThrowWhileAway();
-            Begun++;
+            if (++Begun == 1 && IsCompacted)
+            {
+                throw new PositionLostException();
+            }
+
             return position;
         }
 

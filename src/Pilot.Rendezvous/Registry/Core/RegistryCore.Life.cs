@@ -48,7 +48,7 @@ internal sealed partial class RegistryCore
         }
     }
 
-    // All connections ended with the process, which says nothing about the nodes: they have the time of some heartbeats to come back.
+    // All connections ended with the process, or those to other processes were not heard of, which says nothing about the nodes: they have the time of some heartbeats to come back.
     private bool IsAwaited(NodeRecord node, DateTimeOffset now) =>
         node.Proven && _resumedAt is { } resumed && node.LastSeen <= resumed && now - resumed < _options.ReturnGrace;
 
