@@ -105,6 +105,28 @@ public sealed class HttpTests
         }
     }
 
+    [Theory]
+    [InlineData("X-Real-IP", "192.0.2.1")]
+    [InlineData("X-Forwarded-For", "192.0.2.1")]
+    [InlineData("X-Forwarded-For", "127.0.0.1, 192.0.2.1")]
+    [InlineData("Forwarded", "for=192.0.2.1")]
+    [InlineData("Host", "rebound.example")]
+    public async Task What_is_for_this_machine_goes_to_nobody_behind_its_proxy(string header, string value)
+    {
+        await using RendezvousServer server = await StartAsync();
+        using HttpClient http = Client(server);
+        Assert.Equal(HttpStatusCode.OK, await AskAsync("X-Forwarded-For", "127.0.0.1"));
+        Assert.Equal(HttpStatusCode.Forbidden, await AskAsync(header, value));
+
+        async Task<HttpStatusCode> AskAsync(string name, string text)
+        {
+            using var request = new HttpRequestMessage(HttpMethod.Get, "/metrics");
+            request.Headers.Add(name, text);
+            using HttpResponseMessage answer = await http.SendAsync(request, TestContext.Current.CancellationToken);
+            return answer.StatusCode;
+        }
+    }
+
     [Fact]
     public async Task Statistics_have_the_members_of_the_reference_and_nothing_private()
     {

@@ -14,6 +14,8 @@ internal sealed class PostgresServer : IAsyncDisposable
     private readonly string _programs;
     private readonly int _port;
     private Process? _process;
+    private string _database = Account;
+    private int _databases;
 
     private PostgresServer(string directory, string programs, int port)
     {
@@ -41,7 +43,7 @@ internal sealed class PostgresServer : IAsyncDisposable
         }
     }
 
-    public string ConnectionString => $"Host=127.0.0.1;Port={_port};Username={Account};Database=postgres";
+    public string ConnectionString => $"Host=127.0.0.1;Port={_port};Username={Account};Database={_database}";
 
     private static bool IsRoot => Environment.UserName == "root";
 
@@ -65,6 +67,14 @@ internal sealed class PostgresServer : IAsyncDisposable
             await server.DisposeAsync();
             throw;
         }
+    }
+
+    /// <summary>Makes an empty database, which <see cref="ConnectionString"/> names from now on.</summary>
+    public async Task UseFreshDatabaseAsync()
+    {
+        string name = $"test{++_databases}";
+        await RunAsAccountAsync("createdb", "-h", "127.0.0.1", "-p", $"{_port}", "-U", Account, name);
+        _database = name;
     }
 
     /// <summary>Starts it again after <see cref="KillAsync"/> or <see cref="StopAsync"/>.</summary>

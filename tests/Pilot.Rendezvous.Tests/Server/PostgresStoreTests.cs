@@ -9,15 +9,14 @@ using Pilot.Rendezvous.Storage;
 namespace Pilot.Rendezvous.Tests.Server;
 
 /// <summary>Several rendezvous processes on one database give the same answers.</summary>
-public sealed class PostgresStoreTests
+public sealed class PostgresStoreTests(PostgresFixture postgres) : IClassFixture<PostgresFixture>
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
 
     [Fact]
     public async Task Two_servers_on_one_database_are_one_registry()
     {
-        Assert.SkipWhen(PostgresServer.Missing is not null, PostgresServer.Missing ?? "");
-        await using PostgresServer database = await PostgresServer.StartAsync();
+        PostgresServer database = await postgres.GetAsync();
         await using RendezvousServer one = await StartAsync(database);
         await using RendezvousServer two = await StartAsync(database);
         using RawClient left = await one.ConnectAsync();
@@ -53,8 +52,7 @@ public sealed class PostgresStoreTests
     [Fact]
     public async Task Writers_on_both_sides_never_give_one_id_twice()
     {
-        Assert.SkipWhen(PostgresServer.Missing is not null, PostgresServer.Missing ?? "");
-        await using PostgresServer database = await PostgresServer.StartAsync();
+        PostgresServer database = await postgres.GetAsync();
         await using RendezvousServer one = await StartAsync(database);
         await using RendezvousServer two = await StartAsync(database);
         string[][] answers = await Task.WhenAll(Enumerable.Range(0, 8).Select(i => RegisterManyAsync(i % 2 == 0 ? one : two, 25)));
@@ -73,8 +71,7 @@ public sealed class PostgresStoreTests
     [InlineData(true)]
     public async Task Database_restarted_under_load_loses_nothing_that_was_answered(bool crash)
     {
-        Assert.SkipWhen(PostgresServer.Missing is not null, PostgresServer.Missing ?? "");
-        await using PostgresServer database = await PostgresServer.StartAsync();
+        PostgresServer database = await postgres.GetAsync();
         await using RendezvousServer server = await StartAsync(database);
         var done = new List<(string Key, string Id)>();
         using var stop = new CancellationTokenSource();
@@ -121,10 +118,9 @@ public sealed class PostgresStoreTests
     }
 
     [Fact]
-    public async Task A_sign_of_life_that_could_not_be_sent_goes_out_with_the_next_one()
+    public async Task Signs_of_life_go_out_whatever_happened_to_the_last_exchange()
     {
-        Assert.SkipWhen(PostgresServer.Missing is not null, PostgresServer.Missing ?? "");
-        await using PostgresServer database = await PostgresServer.StartAsync();
+        PostgresServer database = await postgres.GetAsync();
         using var store = new PostgresEventStore(database.ConnectionString);
         store.Open();
         var clock = new SteadyClock();
@@ -147,11 +143,38 @@ public sealed class PostgresStoreTests
         exchange.Run();
         Assert.Equal(1L, Ask("SELECT count(*) FROM registry_presence WHERE node = 1 AND connected"));
 
+        // A connection that the database closed is no outage.
+        Ask("TRUNCATE registry_presence");
+        Assert.True(Ask("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()") is >= 2L);
+        await registry.HandleAsync(connection, Encoding.UTF8.GetBytes(Heartbeat(identity, 1)));
+        time.Pass(TimeSpan.FromMinutes(1));
+        exchange.Run();
+        Assert.Equal(1L, Ask("SELECT count(*) FROM registry_presence"));
+
         object? Ask(string text)
         {
             using var command = new Npgsql.NpgsqlCommand(text, other);
             return command.ExecuteScalar();
         }
+    }
+
+    [Fact]
+    public async Task Two_that_look_for_room_at_the_same_time_do_not_refuse_each_other()
+    {
+        PostgresServer database = await postgres.GetAsync();
+        using var both = new Barrier(2);
+        await Task.WhenAll(Enumerable.Range(0, 2).Select(_ => Task.Run(
+            () =>
+            {
+                using var store = new PostgresEventStore(database.ConnectionString);
+                store.Open();
+                both.SignalAndWait();
+                for (int i = 0; i < 10; i++)
+                {
+                    store.Probe();
+                }
+            },
+            TestContext.Current.CancellationToken)));
     }
 
     [Fact]

@@ -116,6 +116,33 @@ public sealed class ReplicationTests : IDisposable
     }
 
     [Fact]
+    public async Task A_standby_whose_store_is_found_damaged_ends_with_a_failure()
+    {
+        await using RendezvousServer primary = await StartAsync();
+        using RawClient client = await primary.ConnectAsync();
+        await RegisterAsync(client, Identity.Create());
+        string store = Path.Combine(_directory, "damaged.db");
+        await using RendezvousServer standby = await StandbyAsync(primary.Host.RegistryEndPoint, store);
+        await EventuallyAsync(() => standby.Host.Registry.LiveNodes == 1);
+        using (var other = new Microsoft.Data.Sqlite.SqliteConnection($"Data Source={store};Pooling=False"))
+        {
+            other.Open();
+            using var command = other.CreateCommand();
+            command.CommandText = "UPDATE registry_meta SET value = value; PRAGMA wal_checkpoint(TRUNCATE)"; // whoever has read pages reads them again
+            command.ExecuteNonQuery();
+        }
+
+        byte[] bytes = File.ReadAllBytes(store);
+        bytes.AsSpan(4096).Fill(0xAA);
+        File.WriteAllBytes(store, bytes);
+        await RegisterAsync(client, Identity.Create());
+        await standby.Host.WaitForShutdownAsync(TestContext.Current.CancellationToken).WaitAsync(TimeSpan.FromSeconds(30), TestContext.Current.CancellationToken);
+        Assert.True(standby.Host.Failed);
+        Assert.Equal(1, standby.Host.Registry.LiveNodes); // what could not be kept is not answered
+        Assert.Equal(bytes, File.ReadAllBytes(store));
+    }
+
+    [Fact]
     public async Task A_standby_has_a_store_of_its_own()
     {
         StartException refused = await Assert.ThrowsAsync<StartException>(() => RendezvousServer.StartAsync(s =>

@@ -45,6 +45,30 @@ public sealed class StoreCommandTests : IDisposable
     }
 
     [Fact]
+    public async Task Backup_of_what_a_killed_server_left_holds_everything_and_changes_nothing()
+    {
+        string data = Path.Combine(_directory, "data"), left = Path.Combine(_directory, "left"), backup = Path.Combine(_directory, "backup.db");
+        Directory.CreateDirectory(left);
+        await using (RendezvousServer server = await StartAsync(data))
+        {
+            using RawClient client = await server.ConnectAsync();
+            await client.CallAsync($"{{\"type\":\"register\",\"public_key\":\"{Identity.Create().PublicKeyText}\"}}");
+            await client.CallAsync($"{{\"type\":\"register\",\"public_key\":\"{Identity.Create().PublicKeyText}\"}}");
+            foreach (string name in (string[])["registry.db", "registry.db-wal"])
+            {
+                File.Copy(Path.Combine(data, name), Path.Combine(left, name));
+            }
+        }
+
+        byte[] wal = File.ReadAllBytes(Path.Combine(left, "registry.db-wal"));
+        (int code, string text) = Run("backup", backup, "-data", left);
+        Assert.True(code == 0, text);
+        Assert.StartsWith("2 nodes", text, StringComparison.Ordinal);
+        Assert.Equal(wal, File.ReadAllBytes(Path.Combine(left, "registry.db-wal")));
+        Assert.Equal((0, true), Run("restore", backup, "-data", Path.Combine(_directory, "fresh")) is var (restored, said) ? (restored, said.StartsWith("2 nodes", StringComparison.Ordinal)) : default);
+    }
+
+    [Fact]
     public void Snapshot_of_the_reference_is_imported()
     {
         string file = Path.Combine(_directory, "reference.json");

@@ -12,6 +12,7 @@ public sealed class WriteLaneTests
 
     private readonly RegistryCore _core = new(new RegistryOptions(), DateTimeOffset.UnixEpoch);
     private readonly List<int> _turns = []; // tries that had failed when a turn ended
+    private readonly List<RegistryEvent> _stored = [];
 
     [Fact]
     public async Task A_commit_whose_fate_is_unknown_is_neither_done_nor_refused()
@@ -19,6 +20,7 @@ public sealed class WriteLaneTests
         using var store = new VanishingStore { FailingCommits = 1, AwayAfterCommit = int.MaxValue };
         using WriteLane lane = Start(store);
         await Assert.ThrowsAsync<UnconfirmedException>(() => lane.RunAsync(Change));
+        Assert.Empty(_stored);
     }
 
     [Theory]
@@ -30,6 +32,7 @@ public sealed class WriteLaneTests
         using WriteLane lane = Start(store);
         await lane.RunAsync(Change);
         Assert.Equal(wasStored ? 1 : 2, store.Commits); // not stored: decided and stored again
+        Assert.Single(_stored); // audited once in either case
     }
 
     [Fact]
@@ -164,7 +167,7 @@ public sealed class WriteLaneTests
 
     private WriteLane Start(VanishingStore store, Action<Exception>? faulted = null, Action<string>? broken = null)
     {
-        var events = new WriteLaneEvents(_ => { }, _ => { }, () => { }, broken ?? (_ => { })) { Faulted = faulted, Idle = (_, _) => _turns.Add(store.Tries) };
+        var events = new WriteLaneEvents(_stored.Add, _ => { }, () => { }, broken ?? (_ => { })) { Faulted = faulted, Idle = (_, _) => _turns.Add(store.Tries) };
         return new WriteLane(store, _core, new Lock(), 0, events, store.Time);
     }
 
