@@ -22,8 +22,8 @@ public sealed class PostgresStoreTests(PostgresFixture postgres) : IClassFixture
         using RawClient left = await one.ConnectAsync();
         using RawClient right = await two.ConnectAsync();
         (Identity a, Identity b) = (Identity.Create(), Identity.Create());
-        Assert.Contains("\"node_id\":1,", await RegisterAsync(left, a), StringComparison.Ordinal);
-        Assert.Contains("\"node_id\":2,", await RegisterAsync(right, b), StringComparison.Ordinal); // the writer catches up first
+        Assert.Contains("\"node_id\":1,", await left.RegisterAsync(a), StringComparison.Ordinal);
+        Assert.Contains("\"node_id\":2,", await right.RegisterAsync(b), StringComparison.Ordinal); // the writer catches up first
 
         // Trust, given on either side, opens the way on the other.
         await EventuallyAsync("report_trust_ok", () => left.CallAsync(Signed("report_trust", a, 1, 2)));
@@ -82,7 +82,7 @@ public sealed class PostgresStoreTests(PostgresFixture postgres) : IClassFixture
                 while (!stop.IsCancellationRequested)
                 {
                     Identity identity = Identity.Create();
-                    string answer = await RegisterAsync(client, identity);
+                    string answer = await client.RegisterAsync(identity);
                     if (answer.Contains("register_ok", StringComparison.Ordinal))
                     {
                         lock (done)
@@ -198,7 +198,7 @@ public sealed class PostgresStoreTests(PostgresFixture postgres) : IClassFixture
         var ids = new List<string>();
         for (int i = 0; i < count; i++)
         {
-            ids.Add(IdOf(await RegisterAsync(client, Identity.Create())));
+            ids.Add(IdOf(await client.RegisterAsync()));
         }
 
         return [.. ids];
@@ -212,9 +212,6 @@ public sealed class PostgresStoreTests(PostgresFixture postgres) : IClassFixture
 
     private static string Describe(RendezvousServer server) => server.Host.Registry.Look(core =>
         string.Join('\n', core.State.Nodes.Values.OrderBy(n => n.Id).Select(n => $"{n.Id} {n.KeyText} {n.Endpoint} {n.Status}")));
-
-    private static Task<string> RegisterAsync(RawClient client, Identity identity) =>
-        client.CallAsync($"{{\"type\":\"register\",\"public_key\":\"{identity.PublicKeyText}\"}}");
 
     private static string Heartbeat(Identity identity, uint node) =>
         $"{{\"type\":\"heartbeat\",\"node_id\":{node},\"signature\":\"{identity.SignText($"heartbeat:{node}")}\"}}";

@@ -47,22 +47,22 @@ public sealed class ProcessTests
         try
         {
             string[] args = ["-registry-addr", "127.0.0.1:0", "-beacon-addr", "127.0.0.1:0", "-limit-registrations", "0", "-store", Path.Combine(directory, "store")];
-            var keys = new List<string>();
+            var nodes = new List<Identity>();
             for (int round = 0; round < 3; round++)
             {
                 string ready = Path.Combine(directory, $"ready{round}.json");
                 using Process process = Start([.. args, "-ready-file", ready]);
                 Task<string> log = process.StandardError.ReadToEndAsync();
                 using RawClient client = await ConnectAsync(process, ready);
-                for (int i = 0; i < keys.Count; i++)
+                for (int i = 0; i < nodes.Count; i++)
                 {
-                    Assert.Contains($"\"node_id\":{i + 1},", await RegisterAsync(client, keys[i]), StringComparison.Ordinal);
+                    Assert.Contains($"\"node_id\":{i + 1},", await client.RegisterAsync(nodes[i]), StringComparison.Ordinal);
                 }
 
                 for (int i = 0; i < 20; i++)
                 {
-                    keys.Add(Identity.Create().PublicKeyText);
-                    Assert.Contains($"\"node_id\":{keys.Count},", await RegisterAsync(client, keys[^1]), StringComparison.Ordinal);
+                    nodes.Add(Identity.Create());
+                    Assert.Contains($"\"node_id\":{nodes.Count},", await client.RegisterAsync(nodes[^1]), StringComparison.Ordinal);
                 }
 
                 process.Kill();
@@ -86,7 +86,7 @@ public sealed class ProcessTests
             using Process process = Start("-registry-addr", "127.0.0.1:0", "-beacon-addr", "127.0.0.1:0", "-store", store, "-ready-file", ready);
             Task<string> log = process.StandardError.ReadToEndAsync();
             using RawClient client = await ConnectAsync(process, ready);
-            Assert.Contains("register_ok", await RegisterAsync(client, Identity.Create().PublicKeyText), StringComparison.Ordinal);
+            Assert.Contains("register_ok", await client.RegisterAsync(), StringComparison.Ordinal);
             using (var other = new Microsoft.Data.Sqlite.SqliteConnection($"Data Source={store};Pooling=False"))
             {
                 other.Open();
@@ -95,7 +95,7 @@ public sealed class ProcessTests
                 command.ExecuteNonQuery();
             }
 
-            Assert.Contains("is damaged", await RegisterAsync(client, Identity.Create().PublicKeyText), StringComparison.Ordinal);
+            Assert.Contains("is damaged", await client.RegisterAsync(), StringComparison.Ordinal);
             await process.WaitForExitAsync().WaitAsync(Patience);
             Assert.Equal(1, process.ExitCode);
             string text = await log;
@@ -132,8 +132,6 @@ public sealed class ProcessTests
         Assert.Equal(expected, process.ExitCode);
         Assert.NotEmpty(text);
     }
-
-    private static Task<string> RegisterAsync(RawClient client, string key) => client.CallAsync($"{{\"type\":\"register\",\"public_key\":\"{key}\"}}");
 
     private static async Task<RawClient> ConnectAsync(Process process, string ready)
     {

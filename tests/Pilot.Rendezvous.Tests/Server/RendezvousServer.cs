@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
+using Pilot.Protocol;
 using Pilot.Rendezvous.Server;
 using Pilot.Rendezvous.Startup;
 using Pilot.Rendezvous.Storage;
@@ -62,6 +63,10 @@ internal sealed class RawClient(Stream stream, Socket socket) : IDisposable
         await Stream.WriteAsync(Frame(body));
         return await ReadAsync() ?? throw new InvalidOperationException("connection closed");
     }
+
+    /// <summary>Registers a public key without a signature, of a new node when none is given.</summary>
+    public Task<string> RegisterAsync(Identity? identity = null) =>
+        CallAsync($"{{\"type\":\"register\",\"public_key\":\"{(identity ?? Identity.Create()).PublicKeyText}\"}}");
 
     /// <summary>Body of the next frame; null at the end of the connection.</summary>
     public async Task<string?> ReadAsync()

@@ -38,7 +38,7 @@ public sealed class ReplicationTests : IDisposable
         string first = await standby.CallAsync(VectorFile.Find("registry.json", "replication/subscribe_request").Text("text"));
         Assert.Null(Difference("replication/initial_snapshot", first, a));
 
-        await node.CallAsync($"{{\"type\":\"register\",\"public_key\":\"{Identity.Create().PublicKeyText}\"}}");
+        await node.RegisterAsync();
         string push = await standby.ReadAsync() ?? "";
         using JsonDocument pushed = JsonDocument.Parse(push);
         JsonElement snapshot = pushed.RootElement.GetProperty("snapshot");
@@ -72,8 +72,8 @@ public sealed class ReplicationTests : IDisposable
         await using RendezvousServer primary = await StartAsync();
         using RawClient left = await primary.ConnectAsync();
         (Identity a, Identity b) = (Identity.Create(), Identity.Create());
-        await RegisterAsync(left, a);
-        await RegisterAsync(left, b);
+        await left.RegisterAsync(a);
+        await left.RegisterAsync(b);
         string store = Path.Combine(_directory, "standby.db");
         await using (RendezvousServer standby = await StandbyAsync(primary.Host.RegistryEndPoint, store))
         {
@@ -93,7 +93,7 @@ public sealed class ReplicationTests : IDisposable
         // Promotion: the same store without the option. Ids go on behind the primary's.
         await using RendezvousServer promoted = await RendezvousServer.StartAsync(s => s.Store = store);
         using RawClient client = await promoted.ConnectAsync();
-        Assert.Contains("\"node_id\":3,", await RegisterAsync(client, Identity.Create()), StringComparison.Ordinal);
+        Assert.Contains("\"node_id\":3,", await client.RegisterAsync(), StringComparison.Ordinal);
         Assert.True(promoted.Host.Registry.Look(core => core.State.Trust.Consented(1, 2)));
     }
 
@@ -120,7 +120,7 @@ public sealed class ReplicationTests : IDisposable
     {
         await using RendezvousServer primary = await StartAsync();
         using RawClient client = await primary.ConnectAsync();
-        await RegisterAsync(client, Identity.Create());
+        await client.RegisterAsync();
         string store = Path.Combine(_directory, "damaged.db");
         await using RendezvousServer standby = await StandbyAsync(primary.Host.RegistryEndPoint, store);
         await EventuallyAsync(() => standby.Host.Registry.LiveNodes == 1);
@@ -135,7 +135,7 @@ public sealed class ReplicationTests : IDisposable
         byte[] bytes = File.ReadAllBytes(store);
         bytes.AsSpan(4096).Fill(0xAA);
         File.WriteAllBytes(store, bytes);
-        await RegisterAsync(client, Identity.Create());
+        await client.RegisterAsync();
         await standby.Host.WaitForShutdownAsync(TestContext.Current.CancellationToken).WaitAsync(TimeSpan.FromSeconds(30), TestContext.Current.CancellationToken);
         Assert.True(standby.Host.Failed);
         Assert.Equal(1, standby.Host.Registry.LiveNodes); // what could not be kept is not answered
@@ -172,9 +172,6 @@ public sealed class ReplicationTests : IDisposable
         s.ReplicationToken = Token;
         s.Store = store;
     });
-
-    private static Task<string> RegisterAsync(RawClient client, Identity identity) =>
-        client.CallAsync($"{{\"type\":\"register\",\"public_key\":\"{identity.PublicKeyText}\"}}");
 
     private static async Task EventuallyAsync(Func<bool> condition)
     {

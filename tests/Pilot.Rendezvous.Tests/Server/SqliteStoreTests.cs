@@ -25,7 +25,7 @@ public sealed class SqliteStoreTests : IDisposable
             using RawClient client = await server.ConnectAsync();
             if (run == 0)
             {
-                await RegisterAsync(client, Identity.Create());
+                await client.RegisterAsync();
                 await client.CallAsync($"{{\"type\":\"register\",\"public_key\":\"{identity.PublicKeyText}\",\"hostname\":\"alice\"}}");
             }
 
@@ -51,7 +51,7 @@ public sealed class SqliteStoreTests : IDisposable
                 s.DataDirectory = _directory;
             });
             using RawClient client = await server.ConnectAsync();
-            Assert.Contains($"\"node_id\":{run + 1},", await RegisterAsync(client, Identity.Create()), StringComparison.Ordinal);
+            Assert.Contains($"\"node_id\":{run + 1},", await client.RegisterAsync(), StringComparison.Ordinal);
         }
 
         Assert.True(File.Exists(Path.Combine(_directory, "registry.db")));
@@ -146,82 +146,6 @@ public sealed class SqliteStoreTests : IDisposable
         Assert.Equal(1200, again.Nodes.Count);
     }
 
-    [Fact]
-    public async Task Full_disk_refuses_changes_reads_go_on_and_it_recovers()
-    {
-        await using RendezvousServer server = await StartAsync();
-        var store = (SqliteEventStore)server.Host.Store!;
-        using RawClient client = await server.ConnectAsync();
-        Identity first = Identity.Create();
-        await RegisterAsync(client, first);
-        store.MaxPages = 1;
-        int accepted = 1;
-        string answer;
-        do
-        {
-            answer = await RegisterAsync(client, Identity.Create());
-            accepted += answer.Contains("register_ok", StringComparison.Ordinal) ? 1 : 0;
-            Assert.True(accepted < 10_000);
-        }
-        while (answer.Contains("register_ok", StringComparison.Ordinal));
-
-        Assert.Contains("cannot store the change: the disk of the registry is full", answer, StringComparison.Ordinal);
-        Assert.Contains("\"code\":\"unavailable\"", answer, StringComparison.Ordinal);
-        Assert.NotNull(server.Host.Registry.Lane!.Failure);
-
-        // What was refused did not happen; what was there is answered.
-        Assert.Contains("not found", await client.CallAsync($"{{\"type\":\"lookup\",\"node_id\":{accepted + 1}}}"), StringComparison.Ordinal);
-        Assert.Contains("lookup_ok", await client.CallAsync("{\"type\":\"lookup\",\"node_id\":1}"), StringComparison.Ordinal);
-
-        store.MaxPages = 0;
-        string back = "";
-        for (int attempt = 0; attempt < 200 && !back.Contains("register_ok", StringComparison.Ordinal); attempt++)
-        {
-            await Task.Delay(50, TestContext.Current.CancellationToken);
-            back = await RegisterAsync(client, Identity.Create());
-        }
-
-        Assert.Contains($"\"node_id\":{accepted + 1},", back, StringComparison.Ordinal);
-        Assert.Null(server.Host.Registry.Lane.Failure);
-    }
-
-    [Fact]
-    public async Task A_file_system_without_room_refuses_changes_until_there_is_some()
-    {
-        using SmallFileSystem small = SmallFileSystem.Mount(kilobytes: 768);
-        await using RendezvousServer server = await RendezvousServer.StartAsync(s =>
-        {
-            s.Store = small.PathOf("registry.db");
-            s.Limits = s.Limits with { RegistrationsPerMinute = 0 };
-        });
-        using RawClient client = await server.ConnectAsync();
-        string ballast = small.PathOf("ballast");
-        File.WriteAllBytes(ballast, new byte[100 * 1024]);
-        int accepted = 0;
-        string answer;
-        do
-        {
-            answer = await RegisterAsync(client, Identity.Create());
-            accepted += answer.Contains("register_ok", StringComparison.Ordinal) ? 1 : 0;
-            Assert.True(accepted < 10_000);
-        }
-        while (answer.Contains("register_ok", StringComparison.Ordinal));
-
-        Assert.Contains("cannot store the change: the disk of the registry is full", answer, StringComparison.Ordinal);
-        Assert.Contains("lookup_ok", await client.CallAsync($"{{\"type\":\"lookup\",\"node_id\":{accepted}}}"), StringComparison.Ordinal);
-        Assert.Contains("not found", await client.CallAsync($"{{\"type\":\"lookup\",\"node_id\":{accepted + 1}}}"), StringComparison.Ordinal);
-        Assert.InRange(small.OpenFiles, 1, 6); // an outage of hours must not cost two descriptors a second
-        File.Delete(ballast);
-        string back = "";
-        for (int attempt = 0; attempt < 200 && !back.Contains("register_ok", StringComparison.Ordinal); attempt++)
-        {
-            await Task.Delay(50, TestContext.Current.CancellationToken);
-            back = await RegisterAsync(client, Identity.Create());
-        }
-
-        Assert.Contains($"\"node_id\":{accepted + 1},", back, StringComparison.Ordinal);
-    }
-
     [Theory]
     [InlineData("page")]
     [InlineData("header")]
@@ -239,7 +163,7 @@ public sealed class SqliteStoreTests : IDisposable
             using RawClient client = await server.ConnectAsync();
             for (int i = 0; i < 40; i++)
             {
-                await RegisterAsync(client, Identity.Create());
+                await client.RegisterAsync();
             }
         }
 
@@ -386,30 +310,6 @@ public sealed class SqliteStoreTests : IDisposable
     }
 
     [Fact]
-    public void A_standby_whose_disk_was_full_keeps_the_next_state_again()
-    {
-        using SmallFileSystem small = SmallFileSystem.Mount(kilobytes: 768);
-        string path = small.PathOf("registry.db");
-        using (var store = new SqliteEventStore(path))
-        {
-            store.Open();
-            long position = store.Replace(store.Load(_ => { }), Nodes(100));
-            string ballast = small.FillUp();
-            Assert.Throws<StoreException>(() => store.Replace(position, Nodes(1000)));
-            Assert.Throws<StoreException>(() => store.Replace(position, Nodes(1000)));
-            File.Delete(ballast);
-            position = store.Replace(position, Nodes(300));
-            Assert.Equal(position + 1, store.Replace(position, Nodes(301)));
-        }
-
-        using var again = new SqliteEventStore(path);
-        again.Open();
-        var state = new RegistryState(DateTimeOffset.UnixEpoch);
-        again.Load(state.Apply);
-        Assert.Equal(301, state.Nodes.Count);
-    }
-
-    [Fact]
     public void A_state_that_was_stored_before_the_failure_is_replaced_all_the_same()
     {
         using var store = new SqliteEventStore(Store);
@@ -434,7 +334,8 @@ public sealed class SqliteStoreTests : IDisposable
         Assert.Equal(3, state.Nodes.Count);
     }
 
-    private static IEnumerable<RegistryEvent> Nodes(uint count)
+    /// <summary>A state with so many nodes.</summary>
+    internal static IEnumerable<RegistryEvent> Nodes(uint count)
     {
         var state = new RegistryState(DateTimeOffset.UnixEpoch);
         for (uint id = 1; id <= count; id++)
@@ -458,9 +359,6 @@ public sealed class SqliteStoreTests : IDisposable
 
         store.Commit(Guid.NewGuid(), events);
     }
-
-    private static Task<string> RegisterAsync(RawClient client, Identity identity) =>
-        client.CallAsync($"{{\"type\":\"register\",\"public_key\":\"{identity.PublicKeyText}\"}}");
 
     private Task<RendezvousServer> StartAsync() => RendezvousServer.StartAsync(s =>
     {

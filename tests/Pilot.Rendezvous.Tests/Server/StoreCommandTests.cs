@@ -25,7 +25,7 @@ public sealed class StoreCommandTests : IDisposable
             await client.CallAsync($"{{\"type\":\"register\",\"public_key\":\"{identity.PublicKeyText}\",\"hostname\":\"alice\"}}");
             (int code, string text) = Run("backup", backup, "-data", data);
             Assert.Equal((0, true), (code, text.StartsWith("1 nodes", StringComparison.Ordinal)));
-            await client.CallAsync($"{{\"type\":\"register\",\"public_key\":\"{Identity.Create().PublicKeyText}\"}}");
+            await client.RegisterAsync();
             Assert.Equal(1, Run("backup", backup, "-data", data).Code); // never overwrites
             Assert.Contains("belongs to another running rendezvous", Run("restore", backup, "-data", data).Text, StringComparison.Ordinal);
         }
@@ -37,7 +37,7 @@ public sealed class StoreCommandTests : IDisposable
         await using RendezvousServer again = await StartAsync(fresh);
         using RawClient reader = await again.ConnectAsync();
         Assert.Contains("\"node_id\":1", await reader.CallAsync($"{{\"type\":\"heartbeat\",\"node_id\":1,\"signature\":\"{identity.SignText("heartbeat:1")}\"}}") is var beat && beat.Contains("heartbeat_ok", StringComparison.Ordinal) ? "\"node_id\":1" : beat, StringComparison.Ordinal);
-        Assert.Contains("\"node_id\":2,", await reader.CallAsync($"{{\"type\":\"register\",\"public_key\":\"{Identity.Create().PublicKeyText}\"}}"), StringComparison.Ordinal);
+        Assert.Contains("\"node_id\":2,", await reader.RegisterAsync(), StringComparison.Ordinal);
         if (!OperatingSystem.IsWindows())
         {
             Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(backup));
@@ -52,8 +52,8 @@ public sealed class StoreCommandTests : IDisposable
         await using (RendezvousServer server = await StartAsync(data))
         {
             using RawClient client = await server.ConnectAsync();
-            await client.CallAsync($"{{\"type\":\"register\",\"public_key\":\"{Identity.Create().PublicKeyText}\"}}");
-            await client.CallAsync($"{{\"type\":\"register\",\"public_key\":\"{Identity.Create().PublicKeyText}\"}}");
+            await client.RegisterAsync();
+            await client.RegisterAsync();
             foreach (string name in (string[])["registry.db", "registry.db-wal"])
             {
                 File.Copy(Path.Combine(data, name), Path.Combine(left, name));
