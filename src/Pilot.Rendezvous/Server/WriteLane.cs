@@ -46,6 +46,7 @@ internal sealed class WriteLane : IDisposable
         _position = position;
         _events = events;
         _core.Observer = _batchEvents.Add;
+        _core.Settle();
         _compactor = new Compactor(store, events);
         _thread = new Thread(Run) { IsBackground = true, Name = "registry writer" };
         _thread.Start();
@@ -283,6 +284,11 @@ internal sealed class WriteLane : IDisposable
         }
 
         _batchEvents.Clear();
+        lock (_owner)
+        {
+            _core.Settle();
+        }
+
         jobs.ForEach(j => j.Done.TrySetResult(j.Result!));
     }
 

@@ -162,6 +162,30 @@ public sealed class RegistrationTests
     }
 
     [Fact]
+    public void A_claim_that_was_settled_by_what_could_not_be_stored_is_settled_by_the_next_proof()
+    {
+        var session = new RegistrySession();
+        TestNode node = session.Register("192.0.2.1");
+        node.Heartbeat();
+        RegistryEvent[] stored = [.. session.Events];
+        RegistryConnection elsewhere = session.Connection("192.0.2.77");
+        elsewhere.Pending = new PendingEndpoint(node.Id, session.State.Nodes[node.Id].Key, "", "192.0.2.77:4000", []);
+        node.Address = "192.0.2.77";
+        session.Machine.Core.Settle();
+        node.Heartbeat();
+        Assert.Equal("192.0.2.77:4000", session.State.Nodes[node.Id].Endpoint);
+
+        var back = new RegistryState(session.Now);
+        Array.ForEach(stored, back.Apply);
+        session.Machine.Core.Replace(back);
+        Assert.NotEqual("192.0.2.77:4000", session.State.Nodes[node.Id].Endpoint);
+        session.Machine.Core.Settle();
+        node.Heartbeat();
+        Assert.Equal("192.0.2.77:4000", session.State.Nodes[node.Id].Endpoint);
+        Assert.Null(elsewhere.Pending);
+    }
+
+    [Fact]
     public void After_a_restart_of_the_registry_nobody_is_quicker_than_the_node_itself()
     {
         TestNode node = _session.Register("192.0.2.1", "alice", "a@example.com");

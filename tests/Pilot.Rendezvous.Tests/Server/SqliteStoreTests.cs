@@ -272,6 +272,34 @@ public sealed class SqliteStoreTests : IDisposable
     }
 
     [Fact]
+    public async Task What_a_failed_commit_was_to_deliver_is_delivered_later()
+    {
+        await using RendezvousServer server = await StartAsync();
+        using RawClient client = await server.ConnectAsync();
+        (Identity a, Identity b) = (Identity.Create(), Identity.Create());
+        await client.RegisterAsync(a);
+        await client.RegisterAsync(b);
+        await client.CallAsync($"{{\"type\":\"request_handshake\",\"from_node_id\":1,\"to_node_id\":2,\"justification\":\"kept\",\"signature\":\"{a.SignText("handshake:1:2")}\"}}");
+        using var other = new Microsoft.Data.Sqlite.SqliteConnection($"Data Source={Store};Pooling=False");
+        other.Open();
+        using var command = other.CreateCommand();
+        command.CommandText = "CREATE TRIGGER refuse BEFORE INSERT ON registry_events BEGIN SELECT RAISE(ABORT, 'not now'); END";
+        command.ExecuteNonQuery();
+        string poll = $"{{\"type\":\"poll_handshakes\",\"node_id\":2,\"signature\":\"{b.SignText("poll_handshakes:2")}\"}}";
+        Assert.Contains("cannot store the change", await client.CallAsync(poll), StringComparison.Ordinal); // its first signature is to be noted
+        command.CommandText = "DROP TRIGGER refuse";
+        command.ExecuteNonQuery();
+        string answer;
+        while ((answer = await client.CallAsync(poll)).Contains("\"code\":\"unavailable\"", StringComparison.Ordinal))
+        {
+            await Task.Delay(50, TestContext.Current.CancellationToken);
+        }
+
+        Assert.Contains("kept", answer, StringComparison.Ordinal);
+        Assert.DoesNotContain("kept", await client.CallAsync(poll), StringComparison.Ordinal); // once
+    }
+
+    [Fact]
     public void A_store_that_vanishes_under_a_running_server_is_missed()
     {
         using var store = new SqliteEventStore(Store, forceEachCommit: false); // its lock file counts nothing

@@ -153,6 +153,7 @@ internal sealed partial class RegistryCore
         if (turn.Connection.Pending is { } claimed && claimed.Node == node.Id && claimed.Key == node.Key)
         {
             turn.Connection.Pending = null;
+            _takeBack?.Add(() => turn.Connection.Pending ??= claimed);
             turn.Emit(new NodeMoved(node.Id, node.Owner.Length == 0 && claimed.Owner.Length > 0 ? claimed.Owner : null, claimed.Endpoint, claimed.LanAddresses, turn.Now));
         }
 

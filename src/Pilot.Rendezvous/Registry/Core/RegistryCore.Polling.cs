@@ -118,8 +118,10 @@ internal sealed partial class RegistryCore
             || message.DeliveredOn!.IsClosed
             || turn.Now - message.DeliveredAt >= _options.DeliveredCopyLifetime);
 
-    private static void MarkDelivered(QueuedMessage message, Turn turn)
+    private void MarkDelivered(QueuedMessage message, Turn turn)
     {
+        (RegistryConnection? on, DateTimeOffset at) = (message.DeliveredOn, message.DeliveredAt);
+        _takeBack?.Add(() => (message.DeliveredOn, message.DeliveredAt) = (on, at));
         message.DeliveredOn = turn.Connection;
         message.DeliveredAt = turn.Now;
     }

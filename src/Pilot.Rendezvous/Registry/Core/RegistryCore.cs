@@ -14,6 +14,7 @@ internal sealed partial class RegistryCore
     private byte[] _adminToken;
     private readonly ExchangeKeys _exchange = new();
     private readonly Dictionary<string, Func<Turn, object>> _handlers;
+    private List<Action>? _takeBack;
 
     public RegistryCore(RegistryOptions options, DateTimeOffset now)
     {
@@ -85,9 +86,21 @@ internal sealed partial class RegistryCore
 
     private bool Has(RegistryPolicy rule) => (_options.Policy & rule) != 0;
 
+    /// <summary>
+    /// What was decided is stored. What is decided from here on is answered when it is, and not before; when it cannot be, <see cref="Replace"/> takes back
+    /// what the decisions noted in memory as told: a message delivered, a claim settled.
+    /// </summary>
+    public void Settle() => (_takeBack ??= []).Clear();
+
     /// <summary>Puts another state of the same history in place of the present one, which takes over what lived in memory only.</summary>
     public void Replace(RegistryState state)
     {
+        for (int i = (_takeBack?.Count ?? 0) - 1; i >= 0; i--)
+        {
+            _takeBack![i]();
+        }
+
+        _takeBack?.Clear();
         state.Remember(State);
         State = state;
     }
