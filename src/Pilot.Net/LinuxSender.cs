@@ -203,8 +203,8 @@ internal sealed unsafe class LinuxSender : IDisposable
         }
 
         waited = true;
-        var entry = new LinuxSocketCalls.PollEntry { Descriptor = _descriptor, Events = LinuxSocketCalls.CanWrite };
-        _ = LinuxSocketCalls.Poll(&entry, 1, FullWaitMilliseconds);
+        var entry = new Libc.PollEntry { Descriptor = _descriptor, Events = LinuxSocketCalls.CanWrite };
+        _ = Libc.Poll(&entry, 1, FullWaitMilliseconds);
         return true;
     }
 }

@@ -72,15 +72,6 @@ internal static unsafe partial class LinuxSocketCalls
         public int Type;
     }
 
-    /// <summary>struct pollfd.</summary>
-    [StructLayout(LayoutKind.Sequential)]
-    public struct PollEntry
-    {
-        public int Descriptor;
-        public short Events;
-        public short Results;
-    }
-
     [LibraryImport("libc", EntryPoint = "recvmmsg", SetLastError = true)]
     public static partial int ReceiveMessages(int descriptor, BatchMessage* messages, uint count, int flags, void* timeout);
 
@@ -92,9 +83,6 @@ internal static unsafe partial class LinuxSocketCalls
 
     [LibraryImport("libc", EntryPoint = "setsockopt", SetLastError = true)]
     public static partial int SetOption(int descriptor, int level, int option, void* value, uint length);
-
-    [LibraryImport("libc", EntryPoint = "poll", SetLastError = true)]
-    public static partial int Poll(PollEntry* entries, nuint count, int milliseconds);
 
     /// <summary>Rounds up to the alignment of control messages (CMSG_ALIGN).</summary>
     public static int AlignControl(int length) => (length + sizeof(nuint) - 1) & ~(sizeof(nuint) - 1);

@@ -1,5 +1,5 @@
 using System.Net.Sockets;
-using Pilot.Daemon.Polling;
+using Pilot.Net.Polling;
 
 namespace Pilot.Daemon.Tests;
 

@@ -1,7 +1,8 @@
 using System.Runtime.InteropServices;
 using Microsoft.Extensions.Logging;
 using Pilot.Daemon.Loop;
-using Pilot.Daemon.Polling;
+using Pilot.Net;
+using Pilot.Net.Polling;
 
 namespace Pilot.Daemon.Ipc;
 

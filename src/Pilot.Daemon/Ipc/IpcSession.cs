@@ -2,9 +2,10 @@ using System.Buffers;
 using Microsoft.Extensions.Logging;
 using Pilot.Daemon.Host;
 using Pilot.Daemon.Loop;
-using Pilot.Daemon.Polling;
 using Pilot.Engine;
 using Pilot.Ipc;
+using Pilot.Net;
+using Pilot.Net.Polling;
 
 namespace Pilot.Daemon.Ipc;
 

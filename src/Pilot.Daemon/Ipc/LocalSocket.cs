@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
-using Pilot.Daemon.Polling;
+using Pilot.Net;
+using Pilot.Net.Polling;
 
 namespace Pilot.Daemon.Ipc;
 

@@ -1,8 +1,8 @@
 using Microsoft.Extensions.Logging;
 using Pilot.Net;
 using Pilot.Daemon.Net;
-using Pilot.Daemon.Polling;
 using Pilot.Engine;
+using Pilot.Net.Polling;
 using Pilot.Protocol;
 
 namespace Pilot.Daemon.Loop;

@@ -1,7 +1,7 @@
 using System.Collections.Concurrent;
 using Microsoft.Extensions.Logging;
-using Pilot.Daemon.Polling;
 using Pilot.Engine;
+using Pilot.Net.Polling;
 
 namespace Pilot.Daemon.Loop;
 

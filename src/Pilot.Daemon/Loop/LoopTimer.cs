@@ -1,4 +1,5 @@
 using Pilot.Engine;
+using Pilot.Net.Polling;
 
 namespace Pilot.Daemon.Loop;
 
@@ -31,5 +32,5 @@ internal interface IDeadlineSource
 /// <summary>Takes readiness of a watched descriptor, on the loop thread.</summary>
 internal interface IReadinessHandler
 {
-    void OnReady(in Polling.Readiness readiness);
+    void OnReady(in Readiness readiness);
 }

@@ -1,5 +1,5 @@
 using System.Runtime.InteropServices;
-using Pilot.Daemon.Polling;
+using Pilot.Net;
 
 namespace Pilot.Daemon.Net;
 

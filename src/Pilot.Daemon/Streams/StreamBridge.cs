@@ -1,8 +1,9 @@
 using System.Runtime.InteropServices;
 using Pilot.Daemon.Ipc;
 using Pilot.Daemon.Loop;
-using Pilot.Daemon.Polling;
 using Pilot.Engine.Streams;
+using Pilot.Net;
+using Pilot.Net.Polling;
 
 namespace Pilot.Daemon.Streams;
 

@@ -1,3 +1,4 @@
+using System.IO.Pipelines;
 using System.Net;
 using System.Net.Sockets;
 using System.Security.Cryptography;
@@ -12,6 +13,7 @@ using Pilot.Protocol;
 using Pilot.Rendezvous.Beacon;
 using Pilot.Rendezvous.Http;
 using Pilot.Rendezvous.Registry;
+using Pilot.Rendezvous.Sockets;
 using Pilot.Rendezvous.Startup;
 using Pilot.Rendezvous.Storage;
 using Serilog;
@@ -145,7 +147,7 @@ internal sealed class RendezvousHost : IAsyncDisposable
             // Counts connections that are still in their TLS handshake, too.
             kestrel.Limits.MaxConcurrentConnections = settings.Connections.MaxConnections;
             kestrel.Limits.MaxRequestBufferSize = ReceiveBufferPerConnection;
-            Listen(kestrel, registryAddress, listen =>
+            Listen(kestrel, OperatingSystem.IsLinux() ? new LoopEndPoint(registryAddress) : registryAddress, listen =>
             {
                 registryListen = listen;
                 if (certificate is not null)
@@ -166,6 +168,15 @@ internal sealed class RendezvousHost : IAsyncDisposable
             }
         });
 
+        // After Kestrel's own, which it goes before where it can bind.
+        builder.Services.AddSingleton<IConnectionListenerFactory>(services => new LoopTransport(
+            new PipeOptions(
+                readerScheduler: certificate is null ? PipeScheduler.Inline : PipeScheduler.ThreadPool, // a TLS handshake would keep the others waiting
+                writerScheduler: PipeScheduler.Inline,
+                pauseWriterThreshold: ReceiveBufferPerConnection,
+                resumeWriterThreshold: ReceiveBufferPerConnection / 2,
+                useSynchronizationContext: false),
+            services.GetRequiredService<ILogger<LoopTransport>>()));
         WebApplication app = builder.Build();
         StandbyFollower? follower = null;
         var metrics = new RequestMetrics(registryMachine.Core.Types);
@@ -376,7 +387,11 @@ internal sealed class RendezvousHost : IAsyncDisposable
 
     private static void Listen(KestrelServerOptions kestrel, IPEndPoint address, Action<ListenOptions> configure)
     {
-        if (address.Address.Equals(IPAddress.IPv6Any))
+        if (address is LoopEndPoint)
+        {
+            kestrel.Listen((EndPoint)address, configure);
+        }
+        else if (address.Address.Equals(IPAddress.IPv6Any))
         {
             kestrel.ListenAnyIP(address.Port, configure);
         }

@@ -54,6 +54,7 @@ internal sealed class ReplicationFeed(RegistryService registry)
 
     private async Task SendAllAsync(PipeWriter output, OpenConnection open, ReplicationForm form, CancellationToken ended)
     {
+        await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding); // the whole state is long work: not on a thread that reads for others
         bool isPush = false;
         long sent = -1;
         long lastWrite = Stopwatch.GetTimestamp();

@@ -1,5 +1,5 @@
 using System.Diagnostics;
-using Pilot.Daemon.Polling;
+using Pilot.Net.Polling;
 
 namespace Pilot.Benchmarks.Link;
 

@@ -1,6 +1,6 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
-using Pilot.Daemon.Polling;
+using Pilot.Net.Polling;
 
 namespace Pilot.Benchmarks.Link;
 
@@ -19,7 +19,7 @@ internal abstract class TwoWayLink : IDisposable
         ShaperToA = new LinkShaper(parameters, 1);
     }
 
-    protected IPoller Poller { get; } = Daemon.Polling.Poller.Create();
+    protected IPoller Poller { get; } = Net.Polling.Poller.Create();
 
     protected LinkShaper ShaperToB { get; private set; }
 

@@ -1,5 +1,5 @@
 using Pilot.Net;
-using Pilot.Daemon.Polling;
+using Pilot.Net.Polling;
 using Pilot.Protocol;
 
 namespace Pilot.Benchmarks.Link;

@@ -1,35 +1,23 @@
 using System.ComponentModel;
-using System.Net.Sockets;
 using System.Runtime.InteropServices;
+using Pilot.Net.Polling;
 
 namespace Pilot.Benchmarks.Rendezvous;
 
-/// <summary>epoll(7) over the connections of one generator thread: with Socket.Select, a thousand descriptors a call, the generator cost more than the server.</summary>
+/// <summary>The connections of one generator thread that can be read: with Socket.Select, a thousand descriptors a call, the generator cost more than the server.</summary>
 internal sealed partial class ReadySockets : IDisposable
 {
-    private const int EventSize = 12; // struct epoll_event is packed on x86-64, and has 16 bytes elsewhere
-    private const int PaddedEventSize = 16;
-    private const int Add = 1; // EPOLL_CTL_ADD
-    private const uint Readable = 1; // EPOLLIN
-    private const int MaxEvents = 1024;
+    private const int MostAtOnce = 128;
     private const int GeneratorNice = -10;
 
-    private static readonly int Size = RuntimeInformation.ProcessArchitecture == Architecture.X64 ? EventSize : PaddedEventSize;
-
-    private readonly int _set;
-    private readonly byte[] _events = new byte[MaxEvents * PaddedEventSize];
+    private readonly IPoller _poller = Poller.Create();
+    private readonly Readiness[] _ready = new Readiness[MostAtOnce];
 
     public ReadySockets(IReadOnlyList<LoadClient> clients)
     {
-        _set = Create(0);
         for (var i = 0; i < clients.Count; i++)
         {
-            BitConverter.TryWriteBytes(_events, Readable);
-            BitConverter.TryWriteBytes(_events.AsSpan(Size - sizeof(long)), (long)i);
-            if (Control(_set, Add, (int)clients[i].Socket.Handle, ref _events[0]) != 0)
-            {
-                throw new SocketException(Marshal.GetLastPInvokeError());
-            }
+            _poller.Add((int)clients[i].Socket.Handle, i, Interest.Read);
         }
     }
 
@@ -39,10 +27,10 @@ internal sealed partial class ReadySockets : IDisposable
     public void Wait(int milliseconds, List<int> ready)
     {
         ready.Clear();
-        var count = Wait(_set, ref _events[0], MaxEvents, milliseconds);
+        var count = _poller.Wait(_ready, TimeSpan.FromMilliseconds(milliseconds));
         for (var i = 0; i < count; i++)
         {
-            ready.Add((int)BitConverter.ToInt64(_events, (i * Size) + Size - sizeof(long)));
+            ready.Add(_ready[i].Token);
         }
     }
 
@@ -62,23 +50,11 @@ internal sealed partial class ReadySockets : IDisposable
     /// </summary>
     public static bool TryGoFirst() => SetPriority(0, 0, GeneratorNice) == 0;
 
-    public void Dispose() => _ = Close(_set);
-
-    [LibraryImport("libc", EntryPoint = "epoll_create1", SetLastError = true)]
-    private static partial int Create(int flags);
-
-    [LibraryImport("libc", EntryPoint = "epoll_ctl", SetLastError = true)]
-    private static partial int Control(int set, int operation, int descriptor, ref byte what);
-
-    [LibraryImport("libc", EntryPoint = "epoll_wait", SetLastError = true)]
-    private static partial int Wait(int set, ref byte events, int most, int milliseconds);
+    public void Dispose() => _poller.Dispose();
 
     [LibraryImport("libc", EntryPoint = "nanosleep", SetLastError = true)]
     private static partial int Sleep(ref long wanted, nint left);
 
     [LibraryImport("libc", EntryPoint = "setpriority")]
     private static partial int SetPriority(int which, int who, int nice);
-
-    [LibraryImport("libc", EntryPoint = "close")]
-    private static partial int Close(int descriptor);
 }

@@ -5,7 +5,7 @@ using Pilot.Rendezvous.Tests.Server;
 namespace Pilot.Benchmarks.Rendezvous;
 
 /// <summary>
-/// <c>rendezvous [--nodes N] [--connections N] [--per-connection N] [--seconds N] [--part A,B…] [--paced] [--server-env NAME=VALUE]… [--keep DIR] [--postgres] [--json FILE]</c>,
+/// <c>rendezvous [--nodes N] [--connections N] [--per-connection N] [--seconds N] [--part A,B…] [--paced] [--server FILE] [--server-env NAME=VALUE]… [--keep DIR] [--postgres] [--json FILE]</c>,
 /// <c>rendezvous crash [--rounds N] [--postgres]</c>, and <c>rendezvous flood [--attempts N]</c>.
 /// </summary>
 internal static class RendezvousCommand
@@ -30,6 +30,7 @@ internal static class RendezvousCommand
                     RendezvousUnderTest.Environment[name] = value;
                     i++;
                     break;
+                case "--server" when i + 1 < args.Length: RendezvousUnderTest.Executable = args[++i]; break;
                 case "--paced": options = options with { Most = false }; break;
                 case "--keep" when i + 1 < args.Length: keep = args[++i]; break;
                 case "--rounds": rounds = Number(args, ref i); break;

@@ -13,6 +13,9 @@ internal sealed class RendezvousUnderTest : IDisposable
     /// <summary>Variables for every server of this run besides its home, for example <c>DOTNET_gcServer</c>.</summary>
     public static Dictionary<string, string> Environment { get; } = [];
 
+    /// <summary>Another build than this one's, for example as <c>install.sh</c> publishes it; null = this one's.</summary>
+    public static string? Executable { get; set; }
+
     private readonly ServerProcess _process;
 
     private RendezvousUnderTest(ServerProcess process, IPEndPoint registry, double startSeconds)
@@ -37,7 +40,7 @@ internal sealed class RendezvousUnderTest : IDisposable
         File.Delete(ready);
         var start = Stopwatch.GetTimestamp();
         var process = ServerProcess.Start(
-            ServerProcess.Find("Pilot.Rendezvous", "rendezvous"),
+            Executable ?? ServerProcess.Find("Pilot.Rendezvous", "rendezvous"),
             Path.Combine(directory, "rendezvous.log"),
             new Dictionary<string, string>(Environment) { ["HOME"] = directory },
             ["-registry-addr", "127.0.0.1:0", "-beacon-addr", "127.0.0.1:0", "-data", directory, "-ready-file", ready, "-store", store, .. more]);

@@ -205,8 +205,8 @@ internal static class YardstickRoles
 
     private static unsafe void Wait(IDatagramSocket udp, TimeSpan patience)
     {
-        var entry = new LinuxSocketCalls.PollEntry { Descriptor = udp.Descriptor, Events = 1 }; // POLLIN
-        if (LinuxSocketCalls.Poll(&entry, 1, (int)patience.TotalMilliseconds) == 0)
+        var entry = new Libc.PollEntry { Descriptor = udp.Descriptor, Events = 1 }; // POLLIN
+        if (Libc.Poll(&entry, 1, (int)patience.TotalMilliseconds) == 0)
         {
             throw new BenchmarkException("the bare pipeline stands still");
         }

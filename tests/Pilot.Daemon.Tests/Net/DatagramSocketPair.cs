@@ -71,7 +71,7 @@ internal sealed class DatagramSocketPair : IDisposable
 
     private static unsafe void Wait(int descriptor)
     {
-        var entry = new LinuxSocketCalls.PollEntry { Descriptor = descriptor, Events = 1 }; // POLLIN
-        _ = LinuxSocketCalls.Poll(&entry, 1, 100);
+        var entry = new Libc.PollEntry { Descriptor = descriptor, Events = 1 }; // POLLIN
+        _ = Libc.Poll(&entry, 1, 100);
     }
 }

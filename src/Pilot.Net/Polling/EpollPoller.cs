@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
 
-namespace Pilot.Daemon.Polling;
+namespace Pilot.Net.Polling;
 
 /// <summary>Linux epoll with an event descriptor for wake-ups.</summary>
 internal sealed class EpollPoller : IPoller

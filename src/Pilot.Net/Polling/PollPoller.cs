@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
 
-namespace Pilot.Daemon.Polling;
+namespace Pilot.Net.Polling;
 
 /// <summary>POSIX poll with a pipe for wake-ups: for Unix systems without epoll. Costs time per watched descriptor and wait.</summary>
 internal sealed class PollPoller : IPoller

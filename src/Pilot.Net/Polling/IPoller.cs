@@ -1,4 +1,4 @@
-namespace Pilot.Daemon.Polling;
+namespace Pilot.Net.Polling;
 
 /// <summary>What a file descriptor is watched for.</summary>
 [Flags]

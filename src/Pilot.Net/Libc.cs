@@ -1,9 +1,8 @@
 using System.Runtime.InteropServices;
-using Pilot.Engine.Streams;
 
-namespace Pilot.Daemon.Polling;
+namespace Pilot.Net;
 
-/// <summary>System calls that the framework does not offer. Every one is used by a poller, for peer credentials or to move the bytes of streams.</summary>
+/// <summary>System calls that the framework does not offer. Every one is used by a poller, for peer credentials, or to move the bytes of streams and connections.</summary>
 internal static partial class Libc
 {
     public const int ErrorInterrupted = 4; // EINTR, Linux and macOS
@@ -12,6 +11,7 @@ internal static partial class Libc
     public static readonly int ErrorConnectionAborted = OperatingSystem.IsLinux() ? 103 : 53; // ECONNABORTED
     public const int ErrorNoSystemCall = 38; // ENOSYS, Linux
 
+    /// <summary>struct pollfd.</summary>
     [StructLayout(LayoutKind.Sequential)]
     public struct PollEntry
     {
@@ -66,10 +66,10 @@ internal static partial class Libc
     public static unsafe partial nint Write(int descriptor, void* buffer, nuint count);
 
     [LibraryImport("libc", EntryPoint = "readv", SetLastError = true)]
-    public static unsafe partial nint ReadVector(int descriptor, BufferPiece* pieces, int count);
+    public static unsafe partial nint ReadVector(int descriptor, void* pieces, int count);
 
     [LibraryImport("libc", EntryPoint = "writev", SetLastError = true)]
-    public static unsafe partial nint WriteVector(int descriptor, BufferPiece* pieces, int count);
+    public static unsafe partial nint WriteVector(int descriptor, void* pieces, int count);
 
     [LibraryImport("libc", EntryPoint = "close", SetLastError = true)]
     public static partial int Close(int descriptor);

@@ -1,0 +1,101 @@
+using System.IO.Pipelines;
+using System.Net;
+using System.Net.Sockets;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.Extensions.Logging;
+
+namespace Pilot.Rendezvous.Sockets;
+
+/// <summary>Takes connections and spreads them over the loops.</summary>
+internal sealed class LoopListener : IConnectionListener
+{
+    private const int Backlog = 512; // as Kestrel's own
+    private const int MaxLoops = 8; // the decision itself is made by one at a time
+
+    private static readonly TimeSpan ErrorPause = TimeSpan.FromMilliseconds(10); // when no more descriptors are to be had, say
+
+    private readonly Socket _socket;
+    private readonly SocketLoop[] _loops;
+    private readonly PipeOptions _options;
+    private long _accepted;
+
+    /// <exception cref="AddressInUseException">Somebody else listens there.</exception>
+    /// <exception cref="SocketException">The address cannot be had.</exception>
+    public LoopListener(IPEndPoint address, PipeOptions options, ILogger logger)
+    {
+        _options = options;
+        _socket = Bind(address);
+        EndPoint = _socket.LocalEndPoint!;
+        _loops = [.. Enumerable.Range(0, Math.Clamp(Environment.ProcessorCount / 2, 1, MaxLoops)).Select(i => new SocketLoop(i, logger))];
+    }
+
+    public EndPoint EndPoint { get; }
+
+    public async ValueTask<ConnectionContext?> AcceptAsync(CancellationToken cancellationToken = default)
+    {
+        while (true)
+        {
+            try
+            {
+                Socket accepted = await _socket.AcceptAsync(cancellationToken).ConfigureAwait(false);
+                try
+                {
+                    accepted.NoDelay = true;
+                    long number = _accepted++;
+                    return new LoopConnection(accepted, _loops[number % _loops.Length], number, _options);
+                }
+                catch
+                {
+                    accepted.Dispose();
+                    throw;
+                }
+            }
+            catch (Exception e) when (e is ObjectDisposedException or OperationCanceledException or SocketException { SocketErrorCode: SocketError.OperationAborted })
+            {
+                return null;
+            }
+            catch (SocketException)
+            {
+                // This one was gone before it was taken, or there are too many. Others come.
+                await Task.Delay(ErrorPause, CancellationToken.None).ConfigureAwait(false);
+            }
+        }
+    }
+
+    public ValueTask UnbindAsync(CancellationToken cancellationToken = default)
+    {
+        _socket.Dispose();
+        return default;
+    }
+
+    public ValueTask DisposeAsync()
+    {
+        _socket.Dispose();
+        Array.ForEach(_loops, l => l.Dispose());
+        return default;
+    }
+
+    private static Socket Bind(IPEndPoint address)
+    {
+        // Where this machine has no IPv6, "any address" is any of IPv4.
+        bool any = address.Address.Equals(IPAddress.IPv6Any);
+        IPEndPoint wanted = any && !Socket.OSSupportsIPv6 ? new IPEndPoint(IPAddress.Any, address.Port) : address;
+        var socket = new Socket(wanted.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
+        try
+        {
+            if (wanted.AddressFamily == AddressFamily.InterNetworkV6)
+            {
+                socket.DualMode = any;
+            }
+
+            socket.Bind(wanted);
+            socket.Listen(Backlog);
+            return socket;
+        }
+        catch (SocketException e)
+        {
+            socket.Dispose();
+            throw e.SocketErrorCode == SocketError.AddressAlreadyInUse ? new AddressInUseException(e.Message, e) : e;
+        }
+    }
+}
