@@ -42,14 +42,7 @@ internal sealed class BeaconHealth : IAsyncDisposable
         builder.WebHost.UseKestrel(kestrel =>
         {
             kestrel.AddServerHeader = false;
-            if (address.Address.Equals(IPAddress.IPv6Any))
-            {
-                kestrel.ListenAnyIP(address.Port, listen => listening = listen);
-            }
-            else
-            {
-                kestrel.Listen(address, listen => listening = listen);
-            }
+            TcpPorts.Listen(kestrel, address, listen => listening = listen);
         });
         WebApplication app = builder.Build();
         var health = new BeaconHealth(app, beacon, machine);

@@ -1,19 +1,14 @@
-using System.IO.Pipelines;
 using System.Net;
 using System.Net.Sockets;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using Microsoft.AspNetCore.Builder;
-using Microsoft.AspNetCore.Connections;
-using Microsoft.AspNetCore.Hosting;
-using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Pilot.Protocol;
 using Pilot.Rendezvous.Beacon;
 using Pilot.Rendezvous.Http;
 using Pilot.Rendezvous.Registry;
-using Pilot.Rendezvous.Sockets;
 using Pilot.Rendezvous.Startup;
 using Pilot.Rendezvous.Storage;
 using Serilog;
@@ -23,9 +18,6 @@ namespace Pilot.Rendezvous.Server;
 /// <summary>The running server: registry on TCP, beacon on UDP, health page on HTTP.</summary>
 internal sealed class RendezvousHost : IAsyncDisposable
 {
-    private const int ReceiveBufferPerConnection = 128 * 1024; // more than one largest frame, so that a slow reader of ours cannot stall a frame
-    private const int MaxHttpConnections = 1000;
-    private const int HttpConnectionsOfThisMachine = 100;
     private static readonly TimeSpan ShutdownTimeout = TimeSpan.FromSeconds(2);
 
     private readonly WebApplication _app;
@@ -33,8 +25,7 @@ internal sealed class RendezvousHost : IAsyncDisposable
     private readonly SqlEventStore? _store;
     private readonly SharedExchange? _exchange;
     private readonly AuditLog? _audit;
-    private readonly ListenOptions _registryListen;
-    private readonly ListenOptions? _httpListen;
+    private readonly TcpPorts _ports;
     private readonly ServingCertificate? _certificate;
     private readonly StandbyFollower? _follower;
     private readonly Settings _settings;
@@ -48,8 +39,7 @@ internal sealed class RendezvousHost : IAsyncDisposable
         SqlEventStore? store,
         SharedExchange? exchange,
         AuditLog? audit,
-        ListenOptions registryListen,
-        ListenOptions? httpListen)
+        TcpPorts ports)
     {
         _settings = settings;
         _certificate = certificate;
@@ -59,15 +49,14 @@ internal sealed class RendezvousHost : IAsyncDisposable
         _audit = audit;
         _app = app;
         _beacon = beacon;
-        _registryListen = registryListen;
-        _httpListen = httpListen;
+        _ports = ports;
     }
 
-    public IPEndPoint RegistryEndPoint => _registryListen.IPEndPoint!;
+    public IPEndPoint RegistryEndPoint => _ports.Registry;
 
     public IPEndPoint BeaconEndPoint => _beacon.LocalEndPoint;
 
-    public IPEndPoint? HttpEndPoint => _httpListen?.IPEndPoint;
+    public IPEndPoint? HttpEndPoint => _ports.Http;
 
     /// <summary>Pin of the TLS certificate, null without TLS.</summary>
     public string? Fingerprint => _certificate?.Fingerprint;
@@ -139,44 +128,8 @@ internal sealed class RendezvousHost : IAsyncDisposable
         builder.Services.AddSingleton<RegistryTimers>();
         builder.Services.AddHostedService(services => services.GetRequiredService<RegistryTimers>());
         builder.Services.Configure<Microsoft.Extensions.Hosting.HostOptions>(o => o.ShutdownTimeout = ShutdownTimeout);
-        ListenOptions? registryListen = null;
-        ListenOptions? httpListen = null;
-        builder.WebHost.UseKestrel(kestrel =>
-        {
-            kestrel.AddServerHeader = false;
-            // Counts connections that are still in their TLS handshake, too.
-            kestrel.Limits.MaxConcurrentConnections = settings.Connections.MaxConnections;
-            kestrel.Limits.MaxRequestBufferSize = ReceiveBufferPerConnection;
-            Listen(kestrel, OperatingSystem.IsLinux() ? new LoopEndPoint(registryAddress) : registryAddress, listen =>
-            {
-                registryListen = listen;
-                if (certificate is not null)
-                {
-                    listen.UseHttps(https => https.ServerCertificateSelector = (_, _) => certificate.Current);
-                }
-
-                listen.UseConnectionHandler<RegistryConnectionHandler>();
-            });
-            if (httpAddress is not null)
-            {
-                var limit = new HttpConnectionLimit(MaxHttpConnections, HttpConnectionsOfThisMachine);
-                Listen(kestrel, httpAddress, listen =>
-                {
-                    httpListen = listen;
-                    listen.Use(next => connection => limit.ServeAsync(connection, next));
-                });
-            }
-        });
-
-        // After Kestrel's own, which it goes before where it can bind.
-        builder.Services.AddSingleton<IConnectionListenerFactory>(services => new LoopTransport(
-            new PipeOptions(
-                readerScheduler: certificate is null ? PipeScheduler.Inline : PipeScheduler.ThreadPool, // a TLS handshake would keep the others waiting
-                writerScheduler: PipeScheduler.Inline,
-                pauseWriterThreshold: ReceiveBufferPerConnection,
-                resumeWriterThreshold: ReceiveBufferPerConnection / 2,
-                useSynchronizationContext: false),
-            services.GetRequiredService<ILogger<LoopTransport>>()));
+        var ports = new TcpPorts(registryAddress, httpAddress, certificate, settings.Connections.MaxConnections);
+        ports.AddTo(builder);
         WebApplication app = builder.Build();
         StandbyFollower? follower = null;
         var metrics = new RequestMetrics(registryMachine.Core.Types);
@@ -230,7 +183,7 @@ internal sealed class RendezvousHost : IAsyncDisposable
             follower = new StandbyFollower(new StandbyOptions(settings.Standby, settings.ReplicationToken, settings.StandbyFingerprint), registry, store, position, app.Lifetime.StopApplication, log);
         }
 
-        return new RendezvousHost(settings, certificate, follower, app, beacon, store, exchange, audit, registryListen!, httpListen);
+        return new RendezvousHost(settings, certificate, follower, app, beacon, store, exchange, audit, ports);
     }
 
     /// <summary>Takes over what a running server can change; the rest stays until a restart. Returns the flags that wait for one.</summary>
@@ -383,22 +336,6 @@ internal sealed class RendezvousHost : IAsyncDisposable
         }
 
         return Pilot.Protocol.UdpEndpoint.FromBytes(local.Address.GetAddressBytes(), (ushort)local.Port);
-    }
-
-    private static void Listen(KestrelServerOptions kestrel, IPEndPoint address, Action<ListenOptions> configure)
-    {
-        if (address is LoopEndPoint)
-        {
-            kestrel.Listen((EndPoint)address, configure);
-        }
-        else if (address.Address.Equals(IPAddress.IPv6Any))
-        {
-            kestrel.ListenAnyIP(address.Port, configure);
-        }
-        else
-        {
-            kestrel.Listen(address, configure);
-        }
     }
 
     private static X509Certificate2 LoadCertificate(Settings settings)
