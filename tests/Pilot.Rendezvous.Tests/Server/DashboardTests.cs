@@ -69,6 +69,7 @@ public sealed class DashboardTests
             {
                 RedirectStandardError = true,
                 RedirectStandardOutput = true,
+                Environment = { ["TMPDIR"] = profile }, // what it leaves behind goes with the profile
             };
             var browser = new Browser(Process.Start(info)!, profile);
             browser._process.ErrorDataReceived += static (_, _) => { };
