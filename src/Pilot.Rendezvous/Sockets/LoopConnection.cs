@@ -48,6 +48,9 @@ internal sealed class LoopConnection : ConnectionContext, IDuplexPipe
         loop.Changed(this);
     }
 
+    /// <summary>Waits for it.</summary>
+    public SocketLoop Loop => _loop;
+
     /// <summary>For the poller; closed by the loop's thread alone, so that it names no other connection meanwhile.</summary>
     public int Descriptor { get; }
 
@@ -88,17 +91,22 @@ internal sealed class LoopConnection : ConnectionContext, IDuplexPipe
     {
         if (Interlocked.CompareExchange(ref _abortReason, abortReason, null) is null)
         {
-            Shutdown(); // wakes the loop, which tells the reader, and a writer that waits
+            Shutdown();
+            _loop.Changed(this); // the poller may not be watching
         }
     }
 
-    /// <summary>Ends it without the help of the socket.</summary>
-    public void Fail(ConnectionAbortedException reason)
+    /// <summary>Tells an abort to the reader and to a flush that waits; what was received and not read is dropped. Of the loop's thread.</summary>
+    public void EndIfAborted()
     {
-        Abort(reason);
-        lock (_receiving)
+        if (_abortReason is { } reason)
         {
-            End(reason);
+            lock (_receiving)
+            {
+                End(reason);
+            }
+
+            _output.OnWritable();
         }
     }
 
@@ -138,13 +146,24 @@ internal sealed class LoopConnection : ConnectionContext, IDuplexPipe
     public void Watch() => _loop.Changed(this);
 
     /// <summary>Hands bytes to the kernel.</summary>
-    public TransferStatus Send(ReadOnlySpan<byte> bytes, out int count) => StreamCalls.Send(_socket.SafeHandle, bytes, out count);
+    public TransferStatus Send(ReadOnlySpan<byte> bytes, out int count)
+    {
+        try
+        {
+            return StreamCalls.Send(_socket.SafeHandle, bytes, out count);
+        }
+        catch (ObjectDisposedException)
+        {
+            count = 0;
+            return TransferStatus.Broken; // the loop has ended before its connection
+        }
+    }
 
     private void Receive(byte[] received)
     {
         lock (_receiving)
         {
-            if (_ended || _paused)
+            if (_ended || _paused || _abortReason is not null)
             {
                 return;
             }

@@ -9,7 +9,7 @@ namespace Pilot.Rendezvous.Sockets;
 /// <summary>Takes connections and spreads them over the loops.</summary>
 internal sealed class LoopListener : IConnectionListener
 {
-    private const int Backlog = 512; // as Kestrel's own
+    private const int Backlog = 4096; // the kernel's own limit by default: after a restart all daemons come at once
     private const int MaxLoops = 8; // the decision itself is made by one at a time
 
     private static readonly TimeSpan ErrorPause = TimeSpan.FromMilliseconds(10); // when no more descriptors are to be had, say

@@ -9,7 +9,7 @@ namespace Pilot.Rendezvous.Sockets;
 internal sealed class SocketLoop : IDisposable
 {
     private const int ConnectionsPerTurn = 128;
-    private const int BytesPerTurn = 16 * 1024; // of one connection, so that none keeps the others waiting
+    private const int BytesPerTurn = 4 * 1024; // of one connection: each of those that send requests without a pause keeps the others waiting for so many
 
     private readonly IPoller _poller = Poller.Create();
     private readonly ConcurrentQueue<LoopConnection> _changed = new();
@@ -95,8 +95,10 @@ internal sealed class SocketLoop : IDisposable
             _stopped = true;
         }
 
-        foreach (LoopConnection? left in _connections.Concat(_changed))
+        foreach (LoopConnection? left in _connections.Concat(_changed).ToArray()) // who reads may run in here, and end
         {
+            left?.Abort(new ConnectionAbortedException("the server stops"));
+            left?.EndIfAborted();
             left?.Close();
         }
 
@@ -113,7 +115,7 @@ internal sealed class SocketLoop : IDisposable
         {
             // A fault of ours with one connection must not cost the others their service.
             _logger.LogError(e, "a connection failed by a fault of the server");
-            connection.Fail(new ConnectionAbortedException("fault of the server", e));
+            connection.Abort(new ConnectionAbortedException("fault of the server", e));
         }
     }
 
@@ -121,11 +123,12 @@ internal sealed class SocketLoop : IDisposable
     {
         try
         {
+            connection.EndIfAborted();
             Adjust(connection);
         }
         catch (IOException e)
         {
-            connection.Fail(new ConnectionAbortedException("the system cannot watch the connection", e));
+            connection.Abort(new ConnectionAbortedException("the system cannot watch the connection", e));
         }
     }
 
@@ -136,7 +139,7 @@ internal sealed class SocketLoop : IDisposable
         {
             if (connection.Token is { } token)
             {
-                _poller.Remove(connection.Descriptor);
+                _poller.Forget(connection.Descriptor);
                 _connections[token] = null;
                 _free.Push(token);
                 connection.Token = null;

@@ -17,8 +17,9 @@ internal sealed class SocketWriter(LoopConnection connection) : PipeWriter, IVal
     private byte[]? _buffer;
     private int _sent;
     private int _filled;
-    private bool _broken;
+    private volatile bool _broken;
     private volatile bool _isWaiting;
+    private CancellationToken _waitingFor; // may cancel the flush that waits
     private CancellationTokenRegistration _cancellation;
 
     // What follows runs on the pool: a slow reader's next answer may be long to make, and the loop's thread belongs to all.
@@ -67,19 +68,38 @@ internal sealed class SocketWriter(LoopConnection connection) : PipeWriter, IVal
             _flush.Reset();
             waiting = new ValueTask<FlushResult>(this, _flush.Version);
             _isWaiting = true;
+            _waitingFor = cancellationToken;
         }
 
-        _cancellation = cancellationToken.UnsafeRegister(static (writer, token) => ((SocketWriter)writer!).Cancel(token), this);
+        CancellationTokenRegistration cancellation = cancellationToken.UnsafeRegister(static (writer, token) => ((SocketWriter)writer!).Cancel(token), this);
+        lock (_gate)
+        {
+            if (_isWaiting)
+            {
+                _cancellation = cancellation;
+            }
+            else
+            {
+                cancellation.Unregister(); // it has ended meanwhile
+            }
+        }
+
         connection.Watch();
         return waiting;
     }
 
     public override void CancelPendingFlush()
     {
-        if (TryEndWaiting())
+        lock (_gate)
         {
-            _flush.SetResult(new FlushResult(isCanceled: true, isCompleted: false));
+            if (!TryEndWaiting())
+            {
+                return;
+            }
         }
+
+        connection.Watch();
+        _flush.SetResult(new FlushResult(isCanceled: true, isCompleted: false));
     }
 
     /// <summary>Nothing is written any more; what was not flushed is dropped.</summary>
@@ -95,6 +115,7 @@ internal sealed class SocketWriter(LoopConnection connection) : PipeWriter, IVal
 
         if (ended)
         {
+            connection.Watch();
             _flush.SetResult(new FlushResult(isCanceled: false, isCompleted: true));
         }
     }
@@ -102,21 +123,16 @@ internal sealed class SocketWriter(LoopConnection connection) : PipeWriter, IVal
     /// <summary>The kernel may take more. Called by the loop's thread.</summary>
     public void OnWritable()
     {
-        bool broken;
         lock (_gate)
         {
-            if (!_isWaiting || !TrySend())
+            if (!_isWaiting || !TrySend() || !TryEndWaiting())
             {
                 return;
             }
-
-            _isWaiting = false;
-            broken = _broken;
         }
 
         connection.Watch();
-        _cancellation.Unregister();
-        _flush.SetResult(new FlushResult(isCanceled: false, isCompleted: broken));
+        _flush.SetResult(new FlushResult(isCanceled: false, isCompleted: _broken));
     }
 
     FlushResult IValueTaskSource<FlushResult>.GetResult(short token) => _flush.GetResult(token);
@@ -128,20 +144,31 @@ internal sealed class SocketWriter(LoopConnection connection) : PipeWriter, IVal
 
     private void Cancel(CancellationToken token)
     {
-        if (TryEndWaiting())
-        {
-            _flush.SetException(new OperationCanceledException(token));
-        }
-    }
-
-    private bool TryEndWaiting()
-    {
         lock (_gate)
         {
-            bool was = _isWaiting;
-            _isWaiting = false;
-            return was;
+            if (_waitingFor != token || !TryEndWaiting())
+            {
+                return; // that flush has ended meanwhile, and perhaps another one waits
+            }
         }
+
+        connection.Watch();
+        _flush.SetException(new OperationCanceledException(token));
+    }
+
+    // The gate is held. Whoever gets true lets go of it, tells the loop (the kernel would report room to write without end), and ends the flush.
+    private bool TryEndWaiting()
+    {
+        if (!_isWaiting)
+        {
+            return false;
+        }
+
+        _isWaiting = false;
+        _waitingFor = default;
+        _cancellation.Unregister();
+        _cancellation = default;
+        return true;
     }
 
     // True when nothing is left to send, which is so for a broken connection, too.

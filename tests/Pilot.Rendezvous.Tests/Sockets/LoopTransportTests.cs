@@ -2,8 +2,10 @@ using System.Buffers;
 using System.IO.Pipelines;
 using System.Net;
 using System.Net.Sockets;
+using System.Runtime.InteropServices;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging.Abstractions;
+using Pilot.Net.Polling;
 using Pilot.Rendezvous.Sockets;
 
 namespace Pilot.Rendezvous.Tests.Sockets;
@@ -237,6 +239,94 @@ public sealed class LoopTransportTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task AFlushThatWasGivenUpIsNotWatchedForAnyLonger()
+    {
+        (Socket client, ConnectionContext connection) = await PairAsync();
+        ValueTask<FlushResult> flush = connection.Transport.Output.WriteAsync(Random(MuchMore), Stop);
+        connection.Transport.Output.CancelPendingFlush();
+        Assert.True((await flush).IsCanceled);
+        await PassTurnAsync(client, connection);
+        Assert.Equal(Interest.Read, await WatchedAsync(client, connection)); // else the kernel reports room to write as soon as the peer reads, again and again
+        client.Dispose();
+        await connection.DisposeAsync();
+    }
+
+    [Fact]
+    public async Task ACancellationMeansTheFlushThatItWasGivenToAndNoLaterOne()
+    {
+        (Socket client, ConnectionContext connection) = await PairAsync();
+        using var cancel = new CancellationTokenSource();
+        ValueTask<FlushResult> first = connection.Transport.Output.WriteAsync(Random(MuchMore), cancel.Token);
+        connection.Transport.Output.CancelPendingFlush();
+        Assert.True((await first).IsCanceled);
+        ValueTask<FlushResult> second = connection.Transport.Output.FlushAsync(Stop);
+        await cancel.CancelAsync();
+        Assert.False(second.IsCompleted);
+        Task<byte[]> receiving = ReceiveAllAsync(client);
+        Assert.False((await second).IsCanceled);
+        await connection.DisposeAsync();
+        Assert.Equal(MuchMore, (await receiving).Length);
+        client.Dispose();
+    }
+
+    [Fact]
+    public async Task AnAbortEndsAConnectionWhoseSocketRestsBecauseItsReaderIsBehind()
+    {
+        (Socket client, ConnectionContext connection) = await PairAsync();
+        Task sending = SendAllAsync(client, Random(MuchMore));
+        ReadResult read = await connection.Transport.Input.ReadAtLeastAsync(Threshold, Stop);
+        connection.Transport.Input.AdvanceTo(read.Buffer.Start); // it takes nothing, and is told once more what is there
+        await connection.Transport.Input.ReadAsync(Stop);
+        var reason = new ConnectionAbortedException("deadline passed");
+        connection.Abort(reason);
+        await ClosedAsync(connection);
+        connection.Transport.Input.AdvanceTo(read.Buffer.Start);
+        Assert.Same(reason, await Assert.ThrowsAsync<ConnectionAbortedException>(async () => await connection.Transport.Input.ReadAsync(Stop)));
+        await connection.DisposeAsync();
+        await Assert.ThrowsAsync<SocketException>(() => sending);
+        client.Dispose();
+    }
+
+    [Fact]
+    public async Task AConnectionThatTheSystemCannotWatchEndsAndItsDescriptorIsClosed()
+    {
+        (Socket client, ConnectionContext connection) = await PairAsync();
+        using Socket socket = await ConnectAsync();
+        Assert.Equal(_listener.EndPoint, socket.RemoteEndPoint);
+        Assert.NotNull(socket.LocalEndPoint);
+        using (Microsoft.Win32.SafeHandles.SafeFileHandle file = File.OpenHandle("/dev/null"))
+        {
+            Assert.True(Duplicate(file, socket.SafeHandle) >= 0); // the poller refuses files
+        }
+
+        SocketLoop loop = ((LoopConnection)connection).Loop;
+        var broken = new LoopConnection(socket, loop, 1000, Options);
+        await Assert.ThrowsAsync<ConnectionAbortedException>(async () => await broken.Transport.Input.ReadAsync(Stop));
+        Assert.True((await broken.Transport.Output.WriteAsync(new byte[1], Stop)).IsCompleted);
+        await broken.DisposeAsync();
+        await PassTurnAsync(client, connection);
+        Assert.True(socket.SafeHandle.IsClosed);
+        client.Dispose();
+        await connection.DisposeAsync();
+    }
+
+    [Fact]
+    public async Task WhoeverWaitsWhenTheListenerEndsIsTold()
+    {
+        var listener = new LoopListener(new IPEndPoint(IPAddress.Loopback, 0), Options, NullLogger.Instance);
+        using Socket client = await ConnectAsync(listener);
+        ConnectionContext connection = (await listener.AcceptAsync(Stop))!;
+        ValueTask<ReadResult> read = connection.Transport.Input.ReadAsync(Stop);
+        ValueTask<FlushResult> flush = connection.Transport.Output.WriteAsync(Random(MuchMore), Stop);
+        Assert.False(flush.IsCompleted);
+        await listener.DisposeAsync();
+        await Assert.ThrowsAsync<ConnectionAbortedException>(async () => await read);
+        Assert.True((await flush).IsCompleted);
+        Assert.True((await connection.Transport.Output.WriteAsync(new byte[1], Stop)).IsCompleted); // and so is who comes later
+        await connection.DisposeAsync();
+    }
+
+    [Fact]
     public async Task ConnectionsThatAreLeftAreClosedWithTheListener()
     {
         var listener = new LoopListener(new IPEndPoint(IPAddress.Loopback, 0), Options, NullLogger.Instance);
@@ -267,6 +357,29 @@ public sealed class LoopTransportTests : IAsyncDisposable
         Assert.Equal(IPAddress.Loopback, ((IPEndPoint)connection.RemoteEndPoint!).Address.MapToIPv4());
         await connection.DisposeAsync();
         await listener.UnbindAsync(Stop);
+    }
+
+    // Whatever the loop was told before has been done after it.
+    private static async Task PassTurnAsync(Socket client, ConnectionContext connection)
+    {
+        await WatchedAsync(client, connection);
+        await WatchedAsync(client, connection);
+    }
+
+    // What the poller watches the connection for, as seen by the loop's own thread.
+    private static async Task<Interest> WatchedAsync(Socket client, ConnectionContext connection)
+    {
+        Task<Interest> seeing = SeeAsync(connection);
+        await client.SendAsync(new byte[1], Stop);
+        return await seeing;
+
+        static async Task<Interest> SeeAsync(ConnectionContext connection)
+        {
+            ReadResult read = await connection.Transport.Input.ReadAsync(Stop).ConfigureAwait(false);
+            Interest watched = ((LoopConnection)connection).Watched;
+            connection.Transport.Input.AdvanceTo(read.Buffer.End);
+            return watched;
+        }
     }
 
     private static async Task<string?> ThreadOfReaderAsync(ConnectionContext connection)
@@ -345,6 +458,9 @@ public sealed class LoopTransportTests : IAsyncDisposable
 
         await Task.WhenAll(tasks);
     }
+
+    [DllImport("libc", EntryPoint = "dup2", SetLastError = true)]
+    private static extern int Duplicate(SafeHandle from, SafeHandle to);
 
     private Task<Socket> ConnectAsync() => ConnectAsync(_listener);
 
