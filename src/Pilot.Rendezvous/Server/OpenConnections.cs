@@ -8,6 +8,8 @@ namespace Pilot.Rendezvous.Server;
 /// <summary>The open connections of the registry: counts per address, and deadlines that one sweep watches, so that a request arms no timer of its own.</summary>
 internal sealed class OpenConnections(ConnectionLimits limits)
 {
+    private static readonly long TellInterval = Stopwatch.Frequency; // one second
+
     /// <summary>May be replaced while the server runs; connections that are open stay.</summary>
     public ConnectionLimits Limits { get; set; } = limits;
 
@@ -15,6 +17,8 @@ internal sealed class OpenConnections(ConnectionLimits limits)
     private readonly Dictionary<UInt128, int> _perAddress = [];
     private readonly Lock _counting = new();
     private int _count;
+    private int _refusedUntold;
+    private long? _toldAt;
 
     public int Count => Volatile.Read(ref _count);
 
@@ -37,6 +41,24 @@ internal sealed class OpenConnections(ConnectionLimits limits)
         var connection = new OpenConnection(context, address);
         _open[connection] = 0;
         return connection;
+    }
+
+    /// <summary>Counts a refused connection. True when it is time to tell: strangers decide how many there are, so each is not told by itself.</summary>
+    /// <param name="now">Time stamp of <see cref="Stopwatch"/>.</param>
+    /// <param name="refused">Those since it was told last, this one included.</param>
+    public bool TellsRefusal(long now, out int refused)
+    {
+        lock (_counting)
+        {
+            refused = ++_refusedUntold;
+            if (_toldAt is { } told && now - told < TellInterval)
+            {
+                return false;
+            }
+
+            (_toldAt, _refusedUntold) = (now, 0);
+            return true;
+        }
     }
 
     public void Remove(OpenConnection connection)

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Diagnostics;
 using System.IO.Pipelines;
 using System.Net;
 using Microsoft.AspNetCore.Connections;
@@ -21,7 +22,11 @@ internal sealed class RegistryConnectionHandler(
         OpenConnection? open = connections.TryAdd(connection, source);
         if (open is null)
         {
-            logger.LogWarning("connection refused: limit reached for {Address}", source.IpText());
+            if (connections.TellsRefusal(Stopwatch.GetTimestamp(), out int refused))
+            {
+                logger.LogWarning("connections refused: {Count}, the limit is reached, now for {Address}", refused, source.IpText());
+            }
+
             return;
         }
 

@@ -29,6 +29,7 @@ internal sealed class RendezvousHost : IAsyncDisposable
     private readonly ServingCertificate? _certificate;
     private readonly StandbyFollower? _follower;
     private readonly Settings _settings;
+    private readonly DescriptorBudget _budget;
 
     private RendezvousHost(
         Settings settings,
@@ -39,9 +40,11 @@ internal sealed class RendezvousHost : IAsyncDisposable
         SqlEventStore? store,
         SharedExchange? exchange,
         AuditLog? audit,
-        TcpPorts ports)
+        TcpPorts ports,
+        DescriptorBudget budget)
     {
         _settings = settings;
+        _budget = budget;
         _certificate = certificate;
         _follower = follower;
         _store = store;
@@ -88,12 +91,13 @@ internal sealed class RendezvousHost : IAsyncDisposable
             }
         }
 
+        DescriptorBudget budget = DescriptorBudget.Take(settings.Connections.MaxConnections, log);
         var clock = new SteadyClock();
         var machine = new RegistryMachine(settings.ToRegistryOptions() with { ServerFingerprint = certificate?.Fingerprint ?? "" }, clock.Now);
         SqlEventStore? store = OpenStore(settings, machine, clock, log, out long position);
         try
         {
-            return await StartAsync(settings, log, clock, machine, store, position, registryAddress, beaconAddress, httpAddress, certificate);
+            return await StartAsync(settings, log, clock, machine, store, position, registryAddress, beaconAddress, httpAddress, certificate, budget);
         }
         catch
         {
@@ -112,23 +116,26 @@ internal sealed class RendezvousHost : IAsyncDisposable
         IPEndPoint registryAddress,
         IPEndPoint beaconAddress,
         IPEndPoint? httpAddress,
-        ServingCertificate? certificate)
+        ServingCertificate? certificate,
+        DescriptorBudget budget)
     {
         var lanes = new VerificationLanes();
         var registry = new RegistryService(registryMachine, clock, lanes);
         SharedExchange? exchange = store is PostgresEventStore shared ? new SharedExchange(shared, registry, clock) : null;
         WebApplicationBuilder builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
-        builder.Logging.ClearProviders().AddSerilog(log).AddFilter("Microsoft", LogLevel.Warning);
+        builder.Logging.ClearProviders().AddSerilog(log).AddFilter("Microsoft", LogLevel.Warning)
+            .AddFilter("Microsoft.AspNetCore.Server.Kestrel.Connections", LogLevel.Error); // it warns of each connection that is one too many: strangers would fill the disk
         builder.Services.AddSingleton(clock);
         builder.Services.AddSingleton(registry);
         builder.Services.AddSingleton(_ => lanes); // by a factory, so that it is disposed of with the rest
-        builder.Services.AddSingleton(settings.Connections);
+        ConnectionLimits limits = budget.Within(settings.Connections);
+        builder.Services.AddSingleton(limits);
         builder.Services.AddSingleton<ReplicationFeed>();
         builder.Services.AddSingleton<OpenConnections>();
         builder.Services.AddSingleton<RegistryTimers>();
         builder.Services.AddHostedService(services => services.GetRequiredService<RegistryTimers>());
         builder.Services.Configure<Microsoft.Extensions.Hosting.HostOptions>(o => o.ShutdownTimeout = ShutdownTimeout);
-        var ports = new TcpPorts(registryAddress, httpAddress, certificate, settings.Connections.MaxConnections);
+        var ports = new TcpPorts(registryAddress, httpAddress, certificate, limits.MaxConnections, budget.Http);
         ports.AddTo(builder);
         WebApplication app = builder.Build();
         StandbyFollower? follower = null;
@@ -183,7 +190,7 @@ internal sealed class RendezvousHost : IAsyncDisposable
             follower = new StandbyFollower(new StandbyOptions(settings.Standby, settings.ReplicationToken, settings.StandbyFingerprint), registry, store, position, app.Lifetime.StopApplication, log);
         }
 
-        return new RendezvousHost(settings, certificate, follower, app, beacon, store, exchange, audit, ports);
+        return new RendezvousHost(settings, certificate, follower, app, beacon, store, exchange, audit, ports, budget);
     }
 
     /// <summary>Takes over what a running server can change; the rest stays until a restart. Returns the flags that wait for one.</summary>
@@ -206,7 +213,7 @@ internal sealed class RendezvousHost : IAsyncDisposable
         }
 
         Registry.Reconfigure(fresh.ToRegistryOptions() with { ServerFingerprint = Fingerprint ?? "" });
-        _app.Services.GetRequiredService<OpenConnections>().Limits = fresh.Connections;
+        _app.Services.GetRequiredService<OpenConnections>().Limits = _budget.Within(fresh.Connections);
         string[] waiting = FixedSettings.Changed(_settings, fresh);
         if (fresh.Connections.MaxConnections > _settings.Connections.MaxConnections)
         {

@@ -4,6 +4,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Pilot.Rendezvous.Http;
@@ -12,11 +13,11 @@ using Pilot.Rendezvous.Sockets;
 namespace Pilot.Rendezvous.Server;
 
 /// <summary>The TCP ports of a server: the registry's, and the dashboard's if there is one.</summary>
-internal sealed class TcpPorts(IPEndPoint registry, IPEndPoint? http, ServingCertificate? certificate, int maxConnections)
+internal sealed class TcpPorts(IPEndPoint registry, IPEndPoint? http, ServingCertificate? certificate, int maxConnections, int maxVisitors)
 {
     private const int ReceiveBufferPerConnection = 128 * 1024; // more than one largest frame, so that a slow reader of ours cannot stall a frame
-    private const int MaxHttpConnections = 1000;
-    private const int HttpConnectionsOfThisMachine = 100;
+    private const int VisitorsPerPlaceOfThisMachine = 10; // one place in so many is kept for it
+    private const int VisitorBacklog = 64; // these are accepted before they are counted
 
     private ListenOptions? _registry;
     private ListenOptions? _http;
@@ -43,6 +44,8 @@ internal sealed class TcpPorts(IPEndPoint registry, IPEndPoint? http, ServingCer
             }
         });
 
+        builder.Services.Configure<SocketTransportOptions>(o => o.Backlog = VisitorBacklog);
+
         // After Kestrel's own, before which it is asked.
         builder.Services.AddSingleton<IConnectionListenerFactory>(services => new LoopTransport(
             new PipeOptions(
@@ -51,6 +54,7 @@ internal sealed class TcpPorts(IPEndPoint registry, IPEndPoint? http, ServingCer
                 pauseWriterThreshold: ReceiveBufferPerConnection,
                 resumeWriterThreshold: ReceiveBufferPerConnection / 2,
                 useSynchronizationContext: false),
+            maxConnections + DescriptorBudget.AboutToBeRefused,
             services.GetRequiredService<ILogger<LoopTransport>>()));
     }
 
@@ -92,7 +96,7 @@ internal sealed class TcpPorts(IPEndPoint registry, IPEndPoint? http, ServingCer
 
     private void ListenForVisitors(KestrelServerOptions kestrel, IPEndPoint address)
     {
-        var limit = new HttpConnectionLimit(MaxHttpConnections, HttpConnectionsOfThisMachine);
+        var limit = new HttpConnectionLimit(maxVisitors, keptForThisMachine: maxVisitors / VisitorsPerPlaceOfThisMachine);
         Listen(kestrel, address, listen =>
         {
             _http = listen;

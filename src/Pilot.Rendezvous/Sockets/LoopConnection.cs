@@ -28,6 +28,7 @@ internal sealed class LoopConnection : ConnectionContext, IDuplexPipe
     private volatile bool _ended;
     private volatile bool _paused;
     private volatile bool _isClosing;
+    private int _isCounted = 1;
 
     /// <param name="socket">Connected; it belongs to the connection from now on.</param>
     /// <param name="loop">Waits for it.</param>
@@ -45,6 +46,7 @@ internal sealed class LoopConnection : ConnectionContext, IDuplexPipe
         RemoteEndPoint = socket.RemoteEndPoint;
         ConnectionClosed = _closed.Token;
         Descriptor = (int)socket.Handle;
+        loop.Opened();
         loop.Changed(this);
     }
 
@@ -126,7 +128,14 @@ internal sealed class LoopConnection : ConnectionContext, IDuplexPipe
     }
 
     /// <summary>Closes the descriptor. Of the loop's thread, once the poller has forgotten it.</summary>
-    public void Close() => _socket.Dispose();
+    public void Close()
+    {
+        _socket.Dispose();
+        if (Interlocked.Exchange(ref _isCounted, 0) == 1)
+        {
+            _loop.Closed();
+        }
+    }
 
     /// <summary>What the loop's thread found. <paramref name="received"/> is its space to read to.</summary>
     public void OnReady(Readiness ready, byte[] received)

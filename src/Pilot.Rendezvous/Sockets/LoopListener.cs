@@ -17,12 +17,17 @@ internal sealed class LoopListener : IConnectionListener
     private readonly Socket _socket;
     private readonly SocketLoop[] _loops;
     private readonly PipeOptions _options;
+    private readonly int _most;
+    private readonly ILogger _logger;
     private long _accepted;
+    private bool _isFull;
 
     /// <exception cref="AddressInUseException">Somebody else listens there.</exception>
     /// <exception cref="SocketException">The address cannot be had.</exception>
-    public LoopListener(IPEndPoint address, PipeOptions options, ILogger logger)
+    public LoopListener(IPEndPoint address, PipeOptions options, int most, ILogger logger)
     {
+        _most = most;
+        _logger = logger;
         _options = options;
         _socket = Bind(address);
         EndPoint = _socket.LocalEndPoint!;
@@ -38,6 +43,12 @@ internal sealed class LoopListener : IConnectionListener
             try
             {
                 Socket accepted = await _socket.AcceptAsync(cancellationToken).ConfigureAwait(false);
+                if (!HasRoom())
+                {
+                    accepted.Dispose();
+                    continue;
+                }
+
                 try
                 {
                     accepted.NoDelay = true;
@@ -54,9 +65,10 @@ internal sealed class LoopListener : IConnectionListener
             {
                 return null;
             }
-            catch (SocketException)
+            catch (SocketException e)
             {
                 // This one was gone before it was taken, or there are too many. Others come.
+                _logger.LogDebug(e, "a connection could not be taken");
                 await Task.Delay(ErrorPause, CancellationToken.None).ConfigureAwait(false);
             }
         }
@@ -73,6 +85,24 @@ internal sealed class LoopListener : IConnectionListener
         _socket.Dispose();
         Array.ForEach(_loops, l => l.Dispose());
         return default;
+    }
+
+    // Handlers run behind the listener, so what is open is counted here: a burst may not take more descriptors than it should.
+    private bool HasRoom()
+    {
+        int open = _loops.Sum(l => l.Open);
+        if (open >= _most)
+        {
+            if (!_isFull)
+            {
+                _logger.LogWarning("as many connections as may be are open, further ones are closed: {Open}", open);
+            }
+
+            return !(_isFull = true);
+        }
+
+        _isFull &= open > _most / 10 * 9; // told again only after there was some room
+        return true;
     }
 
     private static Socket Bind(IPEndPoint address)

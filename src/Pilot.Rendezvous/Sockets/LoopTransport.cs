@@ -15,13 +15,14 @@ internal sealed class LoopEndPoint(IPEndPoint address) : IPEndPoint(address.Addr
 /// (docs/performance.md, "Rendezvous under load"). Limits, TLS and handlers stay Kestrel's.
 /// </summary>
 /// <param name="options">Of the pipe from each socket to its reader.</param>
+/// <param name="most">Open connections of an address that is listened on; one more is closed at once, before anything is made for it.</param>
 /// <param name="logger">Told of faults.</param>
-internal sealed class LoopTransport(PipeOptions options, ILogger logger) : IConnectionListenerFactory, IConnectionListenerFactorySelector
+internal sealed class LoopTransport(PipeOptions options, int most, ILogger logger) : IConnectionListenerFactory, IConnectionListenerFactorySelector
 {
     public bool CanBind(EndPoint endpoint) => endpoint is LoopEndPoint;
 
     /// <exception cref="AddressInUseException">Somebody else listens there.</exception>
     /// <exception cref="SocketException">The address cannot be had.</exception>
     public ValueTask<IConnectionListener> BindAsync(EndPoint endpoint, CancellationToken cancellationToken = default) =>
-        ValueTask.FromResult<IConnectionListener>(new LoopListener((IPEndPoint)endpoint, options, logger));
+        ValueTask.FromResult<IConnectionListener>(new LoopListener((IPEndPoint)endpoint, options, most, logger));
 }

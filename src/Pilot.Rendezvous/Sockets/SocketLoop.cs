@@ -21,6 +21,7 @@ internal sealed class SocketLoop : IDisposable
     private readonly Lock _ending = new();
     private volatile bool _stopping;
     private bool _stopped;
+    private int _open;
 
     /// <exception cref="IOException">The kernel gives no more descriptors.</exception>
     public SocketLoop(int number, ILogger logger)
@@ -29,6 +30,15 @@ internal sealed class SocketLoop : IDisposable
         _thread = new Thread(Run) { IsBackground = true, Name = $"registry sockets {number}" };
         _thread.Start();
     }
+
+    /// <summary>Connections whose descriptors are not closed yet.</summary>
+    public int Open => Volatile.Read(ref _open);
+
+    /// <summary>Counts a connection that was made for this loop.</summary>
+    public void Opened() => Interlocked.Increment(ref _open);
+
+    /// <summary>Counts one whose descriptor was closed.</summary>
+    public void Closed() => Interlocked.Decrement(ref _open);
 
     /// <summary>The connection is new, wants to be watched for something else, or is to be closed. From any thread.</summary>
     public void Changed(LoopConnection connection)

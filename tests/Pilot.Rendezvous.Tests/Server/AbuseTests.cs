@@ -2,7 +2,9 @@ using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
+using System.Text.Json;
 using Pilot.Protocol;
+using Pilot.Rendezvous.Server;
 
 namespace Pilot.Rendezvous.Tests.Server;
 
@@ -42,6 +44,76 @@ public sealed class AbuseTests
         finally
         {
             sockets.ForEach(s => s.Dispose());
+        }
+    }
+
+    [Fact]
+    public void Refused_connections_are_told_once_a_second_and_counted()
+    {
+        var connections = new OpenConnections(new ConnectionLimits());
+        Assert.True(connections.TellsRefusal(0, out int refused));
+        Assert.Equal(1, refused);
+        for (int i = 1; i < Flood; i++)
+        {
+            Assert.False(connections.TellsRefusal(Stopwatch.Frequency - 1, out _));
+        }
+
+        Assert.True(connections.TellsRefusal(Stopwatch.Frequency, out refused));
+        Assert.Equal(Flood, refused);
+    }
+
+    [Theory]
+    [InlineData(512, 100_000, 48, 16)]
+    [InlineData(1024, 100_000, 432, 144)]
+    [InlineData(20_000, 100_000, 18_552, 1000)]
+    [InlineData(200_000, 100_000, 100_000, 1000)]
+    [InlineData(int.MaxValue, 100_000, 100_000, 1000)]
+    [InlineData(100, 100_000, 0, 0)]
+    public void Connections_leave_room_for_the_files_of_the_server(int files, int wanted, int registry, int http) =>
+        Assert.Equal(new DescriptorBudget(registry, http), DescriptorBudget.Of(files, wanted));
+
+    [Fact]
+    public async Task Who_opens_more_connections_than_there_are_descriptors_does_not_end_the_server()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "the limit is set as on Linux");
+        string directory = Directory.CreateTempSubdirectory("pilot-rendezvous").FullName;
+        var sockets = new List<Socket>();
+        try
+        {
+            string ready = Path.Combine(directory, "ready.json");
+            using Process process = ProcessTests.StartWithFiles(DescriptorBudget.LeastFiles, "-registry-addr", "127.0.0.1:0", "-beacon-addr", "127.0.0.1:0", "-http", "127.0.0.1:0", "-ready-file", ready, "-store=memory");
+            Task<string> log = process.StandardError.ReadToEndAsync();
+            using RawClient early = await ProcessTests.ConnectAsync(process, ready);
+            Assert.Contains("beacon_list_ok", await early.CallAsync("{\"type\":\"beacon_list\"}"), StringComparison.Ordinal);
+            using JsonDocument addresses = JsonDocument.Parse(await File.ReadAllBytesAsync(ready, TestContext.Current.CancellationToken));
+            foreach (string part in new[] { "registry", "http" })
+            {
+                for (int i = 0; i < DescriptorBudget.LeastFiles; i++)
+                {
+                    var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+                    sockets.Add(socket);
+                    await socket.ConnectAsync(IPEndPoint.Parse(addresses.RootElement.Text(part)), TestContext.Current.CancellationToken);
+                }
+            }
+
+            Assert.Contains("beacon_list_ok", await early.CallAsync("{\"type\":\"beacon_list\"}"), StringComparison.Ordinal);
+            sockets.ForEach(s => s.Dispose());
+            string? answer;
+            do
+            {
+                using RawClient later = await ProcessTests.ConnectAsync(process, ready);
+                answer = await later.TryCallAsync("{\"type\":\"beacon_list\"}"); // none as long as it has not seen that the others went
+            }
+            while (answer is null);
+            Assert.Contains("beacon_list_ok", answer, StringComparison.Ordinal);
+            process.Kill();
+            await process.WaitForExitAsync(TestContext.Current.CancellationToken);
+            Assert.Contains("connections are limited to 48 ", await log, StringComparison.Ordinal);
+        }
+        finally
+        {
+            sockets.ForEach(s => s.Dispose());
+            Directory.Delete(directory, recursive: true);
         }
     }
 

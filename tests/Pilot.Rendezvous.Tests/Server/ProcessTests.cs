@@ -133,7 +133,7 @@ public sealed class ProcessTests
         Assert.NotEmpty(text);
     }
 
-    private static async Task<RawClient> ConnectAsync(Process process, string ready)
+    internal static async Task<RawClient> ConnectAsync(Process process, string ready)
     {
         var clock = Stopwatch.StartNew();
         while (!File.Exists(ready))
@@ -149,10 +149,17 @@ public sealed class ProcessTests
         return new RawClient(new NetworkStream(socket, ownsSocket: true), socket);
     }
 
-    private static Process Start(params string[] args)
+    /// <summary>Starts it with so many files that it may have open.</summary>
+    internal static Process StartWithFiles(int files, params string[] args) => Run("/bin/sh", ["-c", $"ulimit -n {files}; exec \"$0\" \"$@\"", Executable, .. args]);
+
+    // It stands next to the tests, because they reference its project.
+    private static string Executable => Path.Combine(AppContext.BaseDirectory, OperatingSystem.IsWindows() ? "rendezvous.exe" : "rendezvous");
+
+    private static Process Start(params string[] args) => Run(Executable, args);
+
+    private static Process Run(string file, string[] args)
     {
-        // The executable stands next to the tests, because they reference its project.
-        var info = new ProcessStartInfo(Path.Combine(AppContext.BaseDirectory, OperatingSystem.IsWindows() ? "rendezvous.exe" : "rendezvous"))
+        var info = new ProcessStartInfo(file)
         {
             RedirectStandardError = true,
         };

@@ -64,6 +64,21 @@ internal sealed class RawClient(Stream stream, Socket socket) : IDisposable
         return await ReadAsync() ?? throw new InvalidOperationException("connection closed");
     }
 
+    /// <summary>The same; null when the connection is closed before.</summary>
+    public async Task<string?> TryCallAsync(string body)
+    {
+        try
+        {
+            await Stream.WriteAsync(Frame(body));
+        }
+        catch (IOException)
+        {
+            return null;
+        }
+
+        return await ReadAsync();
+    }
+
     /// <summary>Registers a public key without a signature, of a new node when none is given.</summary>
     public Task<string> RegisterAsync(Identity? identity = null) =>
         CallAsync($"{{\"type\":\"register\",\"public_key\":\"{(identity ?? Identity.Create()).PublicKeyText}\"}}");

@@ -14,6 +14,7 @@ namespace Pilot.Rendezvous.Tests.Sockets;
 public sealed class LoopTransportTests : IAsyncDisposable
 {
     private const int Threshold = 32 * 1024; // at which a reader that is behind stops the socket
+    private const int Most = 1000; // connections
     private const int MuchMore = 8 * 1024 * 1024; // than the kernel holds for a connection
 
     private static readonly PipeOptions Options = new(
@@ -24,7 +25,7 @@ public sealed class LoopTransportTests : IAsyncDisposable
     public LoopTransportTests()
     {
         Assert.SkipUnless(OperatingSystem.IsLinux(), "Kestrel's own transport is used elsewhere");
-        _listener = new LoopListener(new IPEndPoint(IPAddress.Loopback, 0), Options, NullLogger.Instance);
+        _listener = new LoopListener(new IPEndPoint(IPAddress.Loopback, 0), Options, Most, NullLogger.Instance);
     }
 
     private static CancellationToken Stop => TestContext.Current.CancellationToken;
@@ -311,9 +312,36 @@ public sealed class LoopTransportTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task OneConnectionTooManyIsClosedAtOnceAndAPlaceIsFreeAgainWhenOneIsClosed()
+    {
+        await using var listener = new LoopListener(new IPEndPoint(IPAddress.Loopback, 0), Options, 1, NullLogger.Instance);
+        using Socket first = await ConnectAsync(listener);
+        ConnectionContext connection = (await listener.AcceptAsync(Stop))!;
+        using Socket surplus = await ConnectAsync(listener);
+        Task<ConnectionContext?> accepting = listener.AcceptAsync(Stop).AsTask();
+        Assert.Empty(await ReceiveAllAsync(surplus));
+        await connection.DisposeAsync();
+        Assert.Empty(await ReceiveAllAsync(first)); // an end comes before the descriptor is closed
+        Socket next;
+        while (true)
+        {
+            next = await ConnectAsync(listener);
+            Task<byte[]> end = ReceiveAllAsync(next);
+            if (await Task.WhenAny(accepting, end) == accepting)
+            {
+                break;
+            }
+        }
+
+        await (await accepting)!.DisposeAsync();
+        next.Dispose();
+        await listener.UnbindAsync(Stop);
+    }
+
+    [Fact]
     public async Task WhoeverWaitsWhenTheListenerEndsIsTold()
     {
-        var listener = new LoopListener(new IPEndPoint(IPAddress.Loopback, 0), Options, NullLogger.Instance);
+        var listener = new LoopListener(new IPEndPoint(IPAddress.Loopback, 0), Options, Most, NullLogger.Instance);
         using Socket client = await ConnectAsync(listener);
         ConnectionContext connection = (await listener.AcceptAsync(Stop))!;
         ValueTask<ReadResult> read = connection.Transport.Input.ReadAsync(Stop);
@@ -329,7 +357,7 @@ public sealed class LoopTransportTests : IAsyncDisposable
     [Fact]
     public async Task ConnectionsThatAreLeftAreClosedWithTheListener()
     {
-        var listener = new LoopListener(new IPEndPoint(IPAddress.Loopback, 0), Options, NullLogger.Instance);
+        var listener = new LoopListener(new IPEndPoint(IPAddress.Loopback, 0), Options, Most, NullLogger.Instance);
         using Socket client = await ConnectAsync(listener);
         ConnectionContext connection = (await listener.AcceptAsync(Stop))!;
         await listener.UnbindAsync(Stop);
@@ -342,7 +370,7 @@ public sealed class LoopTransportTests : IAsyncDisposable
     [Fact]
     public async Task ATakenAddressIsNamedAsSuch()
     {
-        var transport = new LoopTransport(Options, NullLogger.Instance);
+        var transport = new LoopTransport(Options, Most, NullLogger.Instance);
         await Assert.ThrowsAsync<AddressInUseException>(async () => await transport.BindAsync(new LoopEndPoint((IPEndPoint)_listener.EndPoint), Stop));
         Assert.True(transport.CanBind(new LoopEndPoint(new IPEndPoint(IPAddress.Any, 1))));
         Assert.False(transport.CanBind(new IPEndPoint(IPAddress.Any, 1)));
@@ -351,7 +379,7 @@ public sealed class LoopTransportTests : IAsyncDisposable
     [Fact]
     public async Task AnyAddressOfIPv6IsAnyOfIPv4AsWell()
     {
-        await using var listener = new LoopListener(new IPEndPoint(IPAddress.IPv6Any, 0), Options, NullLogger.Instance);
+        await using var listener = new LoopListener(new IPEndPoint(IPAddress.IPv6Any, 0), Options, Most, NullLogger.Instance);
         using Socket client = await ConnectAsync(listener);
         ConnectionContext connection = (await listener.AcceptAsync(Stop))!;
         Assert.Equal(IPAddress.Loopback, ((IPEndPoint)connection.RemoteEndPoint!).Address.MapToIPv4());
