@@ -9,7 +9,7 @@ namespace Pilot.Rendezvous.Sockets;
 internal sealed class SocketLoop : IDisposable
 {
     private const int ConnectionsPerTurn = 128;
-    private const int BytesPerTurn = 4 * 1024; // of one connection: each of those that send requests without a pause keeps the others waiting for so many
+    private const int BytesPerTurn = 1024; // of one connection: about 30 small requests, or a large one in parts. Hundreds that send without a pause keep the others waiting for so many each
 
     private readonly IPoller _poller = Poller.Create();
     private readonly ConcurrentQueue<LoopConnection> _changed = new();
