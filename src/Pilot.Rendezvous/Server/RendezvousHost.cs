@@ -123,8 +123,7 @@ internal sealed class RendezvousHost : IAsyncDisposable
         var registry = new RegistryService(registryMachine, clock, lanes);
         SharedExchange? exchange = store is PostgresEventStore shared ? new SharedExchange(shared, registry, clock) : null;
         WebApplicationBuilder builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
-        builder.Logging.ClearProviders().AddSerilog(log).AddFilter("Microsoft", LogLevel.Warning)
-            .AddFilter("Microsoft.AspNetCore.Server.Kestrel.Connections", LogLevel.Error); // it warns of each connection that is one too many: strangers would fill the disk
+        builder.Logging.ClearProviders().AddSerilog(log).AddFilter("Microsoft", LogLevel.Warning);
         builder.Services.AddSingleton(clock);
         builder.Services.AddSingleton(registry);
         builder.Services.AddSingleton(_ => lanes); // by a factory, so that it is disposed of with the rest

@@ -34,8 +34,12 @@ internal sealed class TcpPorts(IPEndPoint registry, IPEndPoint? http, ServingCer
         builder.WebHost.UseKestrel(kestrel =>
         {
             kestrel.AddServerHeader = false;
-            // Counts connections that are still in their TLS handshake, too.
-            kestrel.Limits.MaxConcurrentConnections = maxConnections;
+            if (!OperatingSystem.IsLinux())
+            {
+                // Counts connections that are still in their TLS handshake, too, as our transport does; that one does not warn of each which is one too many.
+                kestrel.Limits.MaxConcurrentConnections = maxConnections;
+            }
+
             kestrel.Limits.MaxRequestBufferSize = ReceiveBufferPerConnection;
             ListenForRequests(kestrel);
             if (http is not null)
