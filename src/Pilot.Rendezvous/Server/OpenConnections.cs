@@ -38,7 +38,7 @@ internal sealed class OpenConnections(ConnectionLimits limits)
             _count++;
         }
 
-        var connection = new OpenConnection(context, address);
+        var connection = new OpenConnection(context, source, address);
         _open[connection] = 0;
         return connection;
     }
@@ -113,10 +113,13 @@ internal sealed class OpenConnections(ConnectionLimits limits)
 }
 
 /// <summary>One admitted connection and the time by which its peer must have done the next thing.</summary>
-internal sealed class OpenConnection(ConnectionContext context, UInt128 address)
+internal sealed class OpenConnection(ConnectionContext context, UdpEndpoint source, UInt128 address)
 {
     private long _deadline = long.MaxValue;
 
+    public UdpEndpoint Source { get; } = source;
+
+    /// <summary>What its source counts as.</summary>
     public UInt128 Address { get; } = address;
 
     public void Arm(TimeSpan timeout) =>

@@ -1,10 +1,8 @@
 using System.Buffers;
-using System.Diagnostics;
 using System.IO.Pipelines;
-using System.Net;
 using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Http.Features;
 using Microsoft.Extensions.Logging;
-using Pilot.Protocol;
 using Pilot.Protocol.Registry;
 using Pilot.Rendezvous.Registry;
 
@@ -18,30 +16,18 @@ internal sealed class RegistryConnectionHandler(
 
     public override async Task OnConnectedAsync(ConnectionContext connection)
     {
-        UdpEndpoint source = SourceOf(connection);
-        OpenConnection? open = connections.TryAdd(connection, source);
-        if (open is null)
-        {
-            if (connections.TellsRefusal(Stopwatch.GetTimestamp(), out int refused))
-            {
-                logger.LogWarning("connections refused: {Count}, the limit is reached, now for {Address}", refused, source.IpText());
-            }
-
-            return;
-        }
-
-        var peer = new RegistryConnection(source);
+        OpenConnection open = connection.Features.GetRequiredFeature<OpenConnection>();
+        var peer = new RegistryConnection(open.Source);
         try
         {
             await ServeAsync(connection, open, peer);
         }
         catch (Exception e) when (e is ConnectionResetException or ConnectionAbortedException or IOException or OperationCanceledException)
         {
-            logger.LogDebug("connection of {Address} ended: {Reason}", source.IpText(), e.Message);
+            logger.LogDebug("connection of {Address} ended: {Reason}", open.Source.IpText(), e.Message);
         }
         finally
         {
-            connections.Remove(open);
             registry.Disconnect(peer);
         }
     }
@@ -121,8 +107,4 @@ internal sealed class RegistryConnectionHandler(
         open.Disarm();
         return !flushed.IsCompleted && !flushed.IsCanceled;
     }
-
-    private static UdpEndpoint SourceOf(ConnectionContext connection) => connection.RemoteEndPoint is IPEndPoint remote
-        ? UdpEndpoint.FromBytes(remote.Address.GetAddressBytes(), (ushort)remote.Port)
-        : default;
 }

@@ -131,6 +131,7 @@ internal sealed class RendezvousHost : IAsyncDisposable
         builder.Services.AddSingleton(limits);
         builder.Services.AddSingleton<ReplicationFeed>();
         builder.Services.AddSingleton<OpenConnections>();
+        builder.Services.AddSingleton<ConnectionAdmission>();
         builder.Services.AddSingleton<RegistryTimers>();
         builder.Services.AddHostedService(services => services.GetRequiredService<RegistryTimers>());
         builder.Services.Configure<Microsoft.Extensions.Hosting.HostOptions>(o => o.ShutdownTimeout = ShutdownTimeout);

@@ -34,12 +34,6 @@ internal sealed class TcpPorts(IPEndPoint registry, IPEndPoint? http, ServingCer
         builder.WebHost.UseKestrel(kestrel =>
         {
             kestrel.AddServerHeader = false;
-            if (!OperatingSystem.IsLinux())
-            {
-                // Counts connections that are still in their TLS handshake, too, as our transport does; that one does not warn of each which is one too many.
-                kestrel.Limits.MaxConcurrentConnections = maxConnections;
-            }
-
             kestrel.Limits.MaxRequestBufferSize = ReceiveBufferPerConnection;
             ListenForRequests(kestrel);
             if (http is not null)
@@ -80,6 +74,8 @@ internal sealed class TcpPorts(IPEndPoint registry, IPEndPoint? http, ServingCer
         void Configure(ListenOptions listen)
         {
             _registry = listen;
+            var admission = listen.ApplicationServices.GetRequiredService<ConnectionAdmission>();
+            listen.Use(next => connection => admission.ServeAsync(connection, next));
             if (certificate is not null)
             {
                 listen.UseHttps(https => https.ServerCertificateSelector = (_, _) => certificate.Current);

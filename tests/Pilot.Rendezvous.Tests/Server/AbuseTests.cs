@@ -1,6 +1,8 @@
 using System.Diagnostics;
 using System.Net;
+using System.Net.Security;
 using System.Net.Sockets;
+using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
 using Pilot.Protocol;
@@ -44,6 +46,49 @@ public sealed class AbuseTests
         finally
         {
             sockets.ForEach(s => s.Dispose());
+        }
+    }
+
+    [Fact]
+    public async Task One_address_that_begins_no_handshake_takes_no_more_than_its_share_of_a_server_with_tls()
+    {
+        const int share = 10, silent = 400;
+        string directory = Directory.CreateTempSubdirectory("pilot-rendezvous").FullName;
+        var sockets = new List<Socket>();
+        try
+        {
+            await using RendezvousServer server = await RendezvousServer.StartAsync(s =>
+            {
+                s.Tls = true;
+                s.DataDirectory = directory;
+                s.Connections = s.Connections with { MaxConnections = 2 * share, MaxPerAddress = share };
+            });
+            for (int i = 0; i < silent; i++)
+            {
+                var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+                sockets.Add(socket);
+                socket.Bind(new IPEndPoint(new IPAddress([127, 9, 9, 9]), 0));
+                await socket.ConnectAsync(server.Host.RegistryEndPoint);
+            }
+
+            var clock = Stopwatch.StartNew();
+            while (sockets.Count(IsClosed) < silent - share)
+            {
+                Assert.True(clock.Elapsed < TimeSpan.FromSeconds(30), "surplus connections stay open");
+                await Task.Delay(20, TestContext.Current.CancellationToken);
+            }
+
+            Assert.False(IsClosed(sockets[0]), "the surplus went only when handshakes took too long");
+            using RawClient client = await server.ConnectAsync();
+            await using var tls = new SslStream(client.Stream, false, (_, certificate, _, _) =>
+                Convert.ToHexStringLower(SHA256.HashData(certificate!.GetRawCertData())) == server.Host.Fingerprint);
+            await tls.AuthenticateAsClientAsync("localhost");
+            Assert.True(tls.IsAuthenticated);
+        }
+        finally
+        {
+            sockets.ForEach(s => s.Dispose());
+            Directory.Delete(directory, recursive: true);
         }
     }
 
