@@ -40,26 +40,10 @@ internal sealed class LoopListener : IConnectionListener
     {
         while (true)
         {
+            Socket accepted;
             try
             {
-                Socket accepted = await _socket.AcceptAsync(cancellationToken).ConfigureAwait(false);
-                if (!HasRoom())
-                {
-                    accepted.Dispose();
-                    continue;
-                }
-
-                try
-                {
-                    accepted.NoDelay = true;
-                    long number = _accepted++;
-                    return new LoopConnection(accepted, _loops[number % _loops.Length], number, _options);
-                }
-                catch
-                {
-                    accepted.Dispose();
-                    throw;
-                }
+                accepted = await _socket.AcceptAsync(cancellationToken).ConfigureAwait(false);
             }
             catch (Exception e) when (e is ObjectDisposedException or OperationCanceledException or SocketException { SocketErrorCode: SocketError.OperationAborted })
             {
@@ -67,10 +51,21 @@ internal sealed class LoopListener : IConnectionListener
             }
             catch (SocketException e)
             {
-                // This one was gone before it was taken, or there are too many. Others come.
-                _logger.LogDebug(e, "a connection could not be taken");
-                await Task.Delay(ErrorPause, CancellationToken.None).ConfigureAwait(false);
+                _logger.LogDebug(e, "no connection could be taken");
+                if (e.SocketErrorCode is not (SocketError.ConnectionAborted or SocketError.ConnectionReset)) // those concern one only
+                {
+                    await Task.Delay(ErrorPause, CancellationToken.None).ConfigureAwait(false);
+                }
+
+                continue;
             }
+
+            if (TryServe(accepted) is { } connection)
+            {
+                return connection;
+            }
+
+            accepted.Dispose();
         }
     }
 
@@ -85,6 +80,26 @@ internal sealed class LoopListener : IConnectionListener
         _socket.Dispose();
         Array.ForEach(_loops, l => l.Dispose());
         return default;
+    }
+
+    private LoopConnection? TryServe(Socket accepted)
+    {
+        if (!HasRoom())
+        {
+            return null;
+        }
+
+        try
+        {
+            accepted.NoDelay = true;
+            long number = _accepted++;
+            return new LoopConnection(accepted, _loops[number % _loops.Length], number, _options);
+        }
+        catch (SocketException e)
+        {
+            _logger.LogDebug(e, "a connection was gone before it was taken");
+            return null;
+        }
     }
 
     // Handlers run behind the listener, so what is open is counted here: a burst may not take more descriptors than it should.
