@@ -21,6 +21,7 @@ public sealed class LoopTransportTests : IAsyncDisposable
         readerScheduler: PipeScheduler.Inline, writerScheduler: PipeScheduler.Inline, pauseWriterThreshold: Threshold, resumeWriterThreshold: Threshold / 2, useSynchronizationContext: false);
 
     private readonly LoopListener _listener;
+    private readonly List<(Socket Client, ConnectionContext Connection)> _pairs = [];
 
     public LoopTransportTests()
     {
@@ -32,6 +33,12 @@ public sealed class LoopTransportTests : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
+        foreach ((Socket client, ConnectionContext connection) in _pairs)
+        {
+            client.Dispose();
+            await connection.DisposeAsync();
+        }
+
         await _listener.UnbindAsync(Stop);
         await _listener.DisposeAsync();
     }
@@ -91,8 +98,6 @@ public sealed class LoopTransportTests : IAsyncDisposable
         Task<string?> thread = ThreadOfReaderAsync(connection);
         await client.SendAsync(new byte[1], Stop);
         Assert.StartsWith("registry sockets", await thread);
-        client.Dispose();
-        await connection.DisposeAsync();
     }
 
     [Fact]
@@ -106,8 +111,6 @@ public sealed class LoopTransportTests : IAsyncDisposable
         await client.SendAsync(new byte[16 * longestTurn], Stop);
         sent.Set();
         Assert.InRange(await turn, 1, longestTurn);
-        client.Dispose();
-        await connection.DisposeAsync();
 
         async Task<long> TurnAsync()
         {
@@ -133,8 +136,6 @@ public sealed class LoopTransportTests : IAsyncDisposable
 
         Assert.DoesNotContain("registry sockets", await flushing ?? "");
         Assert.Equal(sent, received);
-        client.Dispose();
-        await connection.DisposeAsync();
     }
 
     [Fact]
@@ -164,8 +165,6 @@ public sealed class LoopTransportTests : IAsyncDisposable
 
         await sending;
         Assert.True(sent.AsSpan().SequenceEqual(received.WrittenSpan));
-        client.Dispose();
-        await connection.DisposeAsync();
     }
 
     [Fact]
@@ -180,7 +179,6 @@ public sealed class LoopTransportTests : IAsyncDisposable
         await connection.Transport.Output.WriteAsync("answer"u8.ToArray(), Stop);
         await connection.DisposeAsync();
         Assert.Equal("answer"u8.ToArray(), await ReceiveAllAsync(client));
-        client.Dispose();
     }
 
     [Fact]
@@ -191,7 +189,6 @@ public sealed class LoopTransportTests : IAsyncDisposable
         client.Close(0);
         await Assert.ThrowsAsync<ConnectionResetException>(async () => await read);
         await ClosedAsync(connection);
-        await connection.DisposeAsync();
     }
 
     [Fact]
@@ -213,7 +210,6 @@ public sealed class LoopTransportTests : IAsyncDisposable
         }
 
         await ClosedAsync(connection);
-        await connection.DisposeAsync();
     }
 
     [Fact]
@@ -230,7 +226,6 @@ public sealed class LoopTransportTests : IAsyncDisposable
         await ClosedAsync(connection);
         await connection.DisposeAsync();
         Assert.True((await ReceiveAllAsync(client)).Length < MuchMore);
-        client.Dispose();
     }
 
     [Fact]
@@ -248,7 +243,6 @@ public sealed class LoopTransportTests : IAsyncDisposable
         Assert.False((await second).IsCompleted);
         await connection.DisposeAsync();
         Assert.Equal([.. sent, 1, 2, 3], await receiving);
-        client.Dispose();
     }
 
     [Fact]
@@ -258,8 +252,6 @@ public sealed class LoopTransportTests : IAsyncDisposable
         ValueTask<FlushResult> flush = connection.Transport.Output.WriteAsync(Random(MuchMore), Stop);
         connection.Transport.Output.CancelPendingFlush();
         Assert.True((await flush).IsCanceled);
-        client.Dispose();
-        await connection.DisposeAsync();
     }
 
     [Fact]
@@ -271,8 +263,6 @@ public sealed class LoopTransportTests : IAsyncDisposable
         Assert.True((await flush).IsCanceled);
         await PassTurnAsync(client, connection);
         Assert.Equal(Interest.Read, await WatchedAsync(client, connection)); // else the kernel reports room to write as soon as the peer reads, again and again
-        client.Dispose();
-        await connection.DisposeAsync();
     }
 
     [Fact]
@@ -290,7 +280,6 @@ public sealed class LoopTransportTests : IAsyncDisposable
         Assert.False((await second).IsCanceled);
         await connection.DisposeAsync();
         Assert.Equal(MuchMore, (await receiving).Length);
-        client.Dispose();
     }
 
     [Fact]
@@ -308,7 +297,6 @@ public sealed class LoopTransportTests : IAsyncDisposable
         Assert.Same(reason, await Assert.ThrowsAsync<ConnectionAbortedException>(async () => await connection.Transport.Input.ReadAsync(Stop)));
         await connection.DisposeAsync();
         await Assert.ThrowsAsync<SocketException>(() => sending);
-        client.Dispose();
     }
 
     [Fact]
@@ -330,8 +318,6 @@ public sealed class LoopTransportTests : IAsyncDisposable
         await broken.DisposeAsync();
         await PassTurnAsync(client, connection);
         Assert.True(socket.SafeHandle.IsClosed);
-        client.Dispose();
-        await connection.DisposeAsync();
     }
 
     [Fact]
@@ -525,6 +511,7 @@ public sealed class LoopTransportTests : IAsyncDisposable
     private async Task<(Socket Client, ConnectionContext Connection)> PairAsync()
     {
         Socket client = await ConnectAsync();
-        return (client, (await _listener.AcceptAsync(Stop))!);
+        _pairs.Add((client, (await _listener.AcceptAsync(Stop))!));
+        return _pairs[^1];
     }
 }

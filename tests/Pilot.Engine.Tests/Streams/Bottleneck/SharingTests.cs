@@ -21,10 +21,7 @@ public sealed class SharingTests(ITestOutputHelper output)
             Network network = new(link, seed);
             PilotFlow a = new(ConnectionOptions.Default, Rung.Segment, seed, Network.Start);
             PilotFlow b = new(ConnectionOptions.Default, Rung.Segment, seed + 1000, Network.Start);
-            network.Add(a);
-            network.Add(b);
-            network.Run(10 * link.RoundTrip);
-            double share = Share(network, a, b, 300 * link.RoundTrip, out double used);
+            double share = Share(network, a, b, 10 * link.RoundTrip, 300 * link.RoundTrip, out double used);
             output.WriteLine($"seed {seed}: {share:F1} %, link used to {used:F1} %");
             Assert.True(share is >= 40 and <= 60, $"seed {seed}: {share:F1} %");
             Assert.True(used >= 85, $"seed {seed}: link used to {used:F1} %");
@@ -42,10 +39,7 @@ public sealed class SharingTests(ITestOutputHelper output)
         Network network = new(link, seed) { LinkStep = TimeSpan.FromMicroseconds(200) };
         PilotFlow a = new(ConnectionOptions.Default, 1400, seed, Network.Start);
         PilotFlow b = new(ConnectionOptions.Default, 1400, seed + 1000, Network.Start);
-        network.Add(a);
-        network.Add(b);
-        network.Run(10 * link.RoundTrip);
-        double share = Share(network, a, b, 300 * link.RoundTrip, out double used);
+        double share = Share(network, a, b, 10 * link.RoundTrip, 300 * link.RoundTrip, out double used);
         output.WriteLine($"{share:F1} %, link used to {used:F1} %");
         Assert.True(share is >= 25 and <= 75, $"{share:F1} %");
         Assert.True(used >= 85, $"link used to {used:F1} %");
@@ -62,10 +56,7 @@ public sealed class SharingTests(ITestOutputHelper output)
         Network network = new(link, 1);
         PilotFlow a = new(ConnectionOptions.Default, Rung.Segment, 1, Network.Start);
         PilotFlow b = new(ConnectionOptions.Default, Rung.Segment, 1001, Network.Start + TimeSpan.FromSeconds(2));
-        network.Add(a);
-        network.Add(b);
-        network.Run(TimeSpan.FromSeconds(2) + 300 * link.RoundTrip);
-        double share = Share(network, a, b, 300 * link.RoundTrip, out double used);
+        double share = Share(network, a, b, TimeSpan.FromSeconds(2) + 300 * link.RoundTrip, 300 * link.RoundTrip, out double used);
         output.WriteLine($"{share:F1} %, link used to {used:F1} %");
         Assert.True(share is >= 33 and <= 67, $"{share:F1} %");
         Assert.True(used >= 80, $"link used to {used:F1} %");
@@ -88,10 +79,7 @@ public sealed class SharingTests(ITestOutputHelper output)
         Instant later = Network.Start + TimeSpan.FromSeconds(5);
         PilotFlow ours = new(ConnectionOptions.Default, Rung.Segment, 1, isFirst ? Network.Start : later);
         CubicCompetitor cubic = new(isFirst ? later : Network.Start);
-        network.Add(ours);
-        network.Add(cubic);
-        network.Run(TimeSpan.FromSeconds(15));
-        double share = Share(network, ours, cubic, 2 * Rest, out double used);
+        double share = Share(network, ours, cubic, TimeSpan.FromSeconds(15), 2 * Rest, out double used);
         output.WriteLine($"{share:F1} %, link used to {used:F1} %");
         Assert.True(share is >= 33.3 and <= 66.7, $"{share:F1} %");
         Assert.True(used >= 85, $"link used to {used:F1} %");
@@ -104,10 +92,7 @@ public sealed class SharingTests(ITestOutputHelper output)
         Network network = new(link, 1);
         PilotFlow ours = new(ConnectionOptions.Default, Rung.Segment, 1, Network.Start);
         CubicCompetitor cubic = new(Network.Start + TimeSpan.FromSeconds(2)) { End = Network.Start + TimeSpan.FromSeconds(20) };
-        network.Add(ours);
-        network.Add(cubic);
-        network.Run(TimeSpan.FromSeconds(40));
-        double share = Share(network, ours, cubic, TimeSpan.FromSeconds(5), out double used);
+        double share = Share(network, ours, cubic, TimeSpan.FromSeconds(40), TimeSpan.FromSeconds(5), out double used);
         Assert.Equal(100, share);
         Assert.True(used >= 85, $"link used to {used:F1} %");
         Assert.True(ours.Connection.GetStatus().SmoothedRtt < 1.5 * link.RoundTrip, ours.Connection.GetStatus().ToString());
@@ -122,8 +107,12 @@ public sealed class SharingTests(ITestOutputHelper output)
         return products > 0 ? link with { QueuePackets = link.DeepQueue(products, Rung.WireSize) } : link;
     }
 
-    private static double Share(Network network, IFlow a, IFlow b, TimeSpan span, out double used)
+    // After a time to settle, over a span.
+    private static double Share(Network network, IFlow a, IFlow b, TimeSpan settle, TimeSpan span, out double used)
     {
+        network.Add(a);
+        network.Add(b);
+        network.Run(settle);
         long ofA = a.Delivered;
         long ofB = b.Delivered;
         network.Run(span);
